@@ -1,0 +1,77 @@
+//! One request on one new connection: no pool, so that no answer depends on what another request left behind.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::header::{CONTENT_TYPE, HOST};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::protocol::{BODY_LIMIT, Outcome, Request};
+
+/// Sends a request and waits for what becomes of it. `body` stands in for the request's own where it is given.
+pub async fn send(request: &Request, body: Option<&str>) -> Outcome {
+    let limit = Duration::from_millis(request.timeout_ms);
+    timeout(limit, exchange(request, body)).await.unwrap_or(Ok(Outcome::TimedOut)).unwrap_or_else(|failed| failed)
+}
+
+async fn exchange(request: &Request, body: Option<&str>) -> Result<Outcome, Outcome> {
+    let uri: hyper::Uri = request.url.parse().map_err(|error| Outcome::Unresolved { why: format!("`{}`: {error}", request.url) })?;
+    let Some(host) = uri.host().filter(|_| uri.scheme_str() == Some("http")) else {
+        return Err(Outcome::Unresolved { why: format!("`{}` is not an http address", request.url) });
+    };
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let addresses: Vec<_> = tokio::net::lookup_host((bare, uri.port_u16().unwrap_or(80)))
+        .await
+        .map_err(|error| Outcome::Unresolved { why: error.to_string() })?
+        .collect();
+    let stream = TcpStream::connect(&addresses[..]).await.map_err(|error| Outcome::Refused { why: error.to_string() })?;
+    stream.set_nodelay(true).map_err(broken)?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    let connection = tokio::spawn(connection);
+    let content = body.or(request.body.as_deref()).unwrap_or_default().to_owned();
+    let path = uri.path_and_query().map_or("/", hyper::http::uri::PathAndQuery::as_str);
+    let mut built = hyper::Request::builder().method(request.method.as_str()).uri(path);
+    built = built.header(HOST, uri.authority().map_or(host, hyper::http::uri::Authority::as_str));
+    if !content.is_empty() && !request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+        built = built.header(CONTENT_TYPE, "application/json");
+    }
+    for (name, value) in &request.headers {
+        built = built.header(name, value);
+    }
+    let built = built.body(Full::new(Bytes::from(content))).map_err(broken)?;
+    let answer = sender.send_request(built).await.map_err(broken);
+    let outcome = match answer {
+        Ok(response) => read(response).await,
+        Err(error) => Err(error),
+    };
+    connection.abort();
+    outcome
+}
+
+async fn read(mut response: hyper::Response<hyper::body::Incoming>) -> Result<Outcome, Outcome> {
+    let mut content = Vec::new();
+    let mut truncated = false;
+    while let Some(frame) = response.frame().await {
+        let frame = frame.map_err(broken)?;
+        let Some(data) = frame.data_ref() else { continue };
+        let room = BODY_LIMIT - content.len();
+        content.extend_from_slice(&data[..data.len().min(room)]);
+        if data.len() > room {
+            truncated = true;
+            break;
+        }
+    }
+    let body = String::from_utf8_lossy(&content).into_owned();
+    Ok(Outcome::Response { status: response.status().as_u16(), body, truncated })
+}
+
+fn broken(error: impl std::error::Error) -> Outcome {
+    let mut why = error.to_string();
+    if let Some(source) = error.source() {
+        why = format!("{why}: {source}");
+    }
+    Outcome::Broken { why }
+}

@@ -1,0 +1,72 @@
+//! The way to stdout: events wait in memory for a thread that writes, so that a slow reader never delays a request.
+
+use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use crate::protocol::Event;
+
+/// How many events may wait for the reader: more than five minutes of traffic at 200 requests a second.
+const WAITING: usize = 65_536;
+
+/// Where events go.
+#[derive(Clone)]
+pub struct Output {
+    send: SyncSender<Event>,
+    lost: Arc<AtomicU64>,
+    started: Instant,
+}
+
+impl Output {
+    /// Starts the writing thread; it ends when every clone of the output is gone.
+    pub fn start(out: impl Write + Send + 'static) -> (Self, JoinHandle<io::Result<()>>) {
+        let (send, receive) = sync_channel(WAITING);
+        let lost = Arc::new(AtomicU64::new(0));
+        let thread = {
+            let lost = Arc::clone(&lost);
+            std::thread::spawn(move || write(&receive, out, &lost))
+        };
+        (Self { send, lost, started: Instant::now() }, thread)
+    }
+
+    /// Nanoseconds since the output was started: the driver's clock.
+    pub fn now_ns(&self) -> u64 {
+        self.at_ns(Instant::now())
+    }
+
+    /// The driver's clock at a moment.
+    pub fn at_ns(&self, moment: Instant) -> u64 {
+        u64::try_from(moment.saturating_duration_since(self.started).as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Says something, without ever waiting. What finds no room is counted and reported as a fault.
+    pub fn say(&self, event: Event) {
+        if let Err(TrySendError::Full(_)) = self.send.try_send(event) {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn write(events: &Receiver<Event>, out: impl Write, lost: &AtomicU64) -> io::Result<()> {
+    let mut out = BufWriter::with_capacity(256 * 1024, out);
+    while let Ok(event) = events.recv() {
+        line(&mut out, &event)?;
+        while let Ok(event) = events.try_recv() {
+            line(&mut out, &event)?;
+        }
+        match lost.swap(0, Ordering::Relaxed) {
+            0 => {}
+            count => line(&mut out, &Event::Fault { message: format!("{count} events were lost: nobody read them in time") })?,
+        }
+        out.flush()?;
+    }
+    out.flush()
+}
+
+fn line(out: &mut impl Write, event: &Event) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, event)?;
+    out.write_all(b"\n")
+}

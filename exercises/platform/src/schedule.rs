@@ -1,0 +1,135 @@
+//! The open loop: requests leave when the schedule says, whatever became of the ones before.
+//!
+//! A closed loop waits for an answer before it asks again, so that a stalling server is asked less and looks better than its
+//! users see it ("coordinated omission"). Here the intended times are fixed beforehand, and a late start is visible.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use crate::client;
+use crate::output::Output;
+use crate::protocol::{Event, IN_FLIGHT_LIMIT, Request};
+
+/// How long before a moment the scheduling thread stops sleeping and watches the clock instead.
+const WATCHFUL: Duration = Duration::from_micros(200);
+
+/// What all traffic of a driver shares.
+pub struct Traffic {
+    output: Output,
+    in_flight: Arc<Semaphore>,
+    next: Arc<AtomicU64>,
+}
+
+/// Traffic that runs; it ends when this is dropped.
+pub struct Running {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Traffic {
+    /// No traffic yet.
+    pub fn new(output: Output) -> Self {
+        Self { output, in_flight: Arc::new(Semaphore::new(IN_FLIGHT_LIMIT)), next: Arc::default() }
+    }
+
+    /// Begins to send `request` with each row in turn, `rate_per_second` times a second. Must be called inside a Tokio runtime.
+    pub fn start(&self, request: Request, rows: Vec<String>, rate_per_second: f64) -> Running {
+        let stop = Arc::new(AtomicBool::new(false));
+        let plan = Plan {
+            period: Duration::from_secs_f64(1.0 / rate_per_second),
+            request: Arc::new(request),
+            rows: Arc::new(rows),
+            output: self.output.clone(),
+            in_flight: Arc::clone(&self.in_flight),
+            next: Arc::clone(&self.next),
+            runtime: Handle::current(),
+            stop: Arc::clone(&stop),
+        };
+        // A thread of its own: a busy runtime must not delay the schedule.
+        let thread = std::thread::spawn(move || plan.run());
+        Running { stop, thread: Some(thread) }
+    }
+
+    /// Waits until every request is answered.
+    pub async fn settled(&self) {
+        let everything = u32::try_from(IN_FLIGHT_LIMIT).unwrap_or(u32::MAX);
+        // Never closed, so it always comes.
+        drop(self.in_flight.acquire_many(everything).await);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // It holds nothing that could be poisoned; a panic has been printed already.
+            drop(thread.join());
+        }
+    }
+}
+
+struct Plan {
+    period: Duration,
+    request: Arc<Request>,
+    rows: Arc<Vec<String>>,
+    output: Output,
+    in_flight: Arc<Semaphore>,
+    next: Arc<AtomicU64>,
+    runtime: Handle,
+    stop: Arc<AtomicBool>,
+}
+
+impl Plan {
+    fn run(&self) {
+        let begin = Instant::now() + Duration::from_millis(5);
+        let mut turn = 0_u32;
+        loop {
+            let intended = begin + self.period * turn;
+            if !self.wait_until(intended) {
+                return;
+            }
+            self.launch(intended, turn as usize % self.rows.len().max(1));
+            turn += 1;
+        }
+    }
+
+    /// Waits for a moment; `false` when the traffic was stopped meanwhile.
+    fn wait_until(&self, moment: Instant) -> bool {
+        loop {
+            if self.stop.load(Ordering::Relaxed) {
+                return false;
+            }
+            let left = moment.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            if left > WATCHFUL {
+                std::thread::park_timeout(left.checked_sub(WATCHFUL).unwrap_or_default());
+            } else {
+                std::hint::spin_loop();
+            }
+        }
+    }
+
+    fn launch(&self, intended: Instant, row: usize) {
+        let seq = self.next.fetch_add(1, Ordering::Relaxed);
+        let Ok(place) = Arc::clone(&self.in_flight).try_acquire_owned() else {
+            let message = format!("request {seq} was not sent: {IN_FLIGHT_LIMIT} others wait for their answers");
+            return self.output.say(Event::Fault { message });
+        };
+        let (request, rows, output) = (Arc::clone(&self.request), Arc::clone(&self.rows), self.output.clone());
+        self.runtime.spawn(async move {
+            let sent_ns = output.now_ns();
+            let outcome = client::send(&request, rows.get(row).map(String::as_str)).await;
+            let (intended_ns, done_ns) = (output.at_ns(intended), output.now_ns());
+            output.say(Event::Answered { seq, row, intended_ns, sent_ns, done_ns, outcome });
+            drop(place);
+        });
+    }
+}

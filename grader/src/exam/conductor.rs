@@ -1,0 +1,207 @@
+//! The conductor: walks through the phases of an exam and does what their steps say. It measures nothing and judges nothing.
+
+use std::future::Future;
+use std::time::Duration;
+
+use harness::environment::{Disturbance, Docker};
+use harness::exercise::Exercise;
+use harness::progress::Progress;
+use platform::protocol::{Command, Request};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::Rng;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+
+use super::driver::{Driver, Seen};
+use super::plan::{Condition, Exam, Phase, Receiver, Step};
+use super::submitted::Submitted;
+use super::{ExamError, ring};
+use crate::history::{PhaseEnd, Recorder, What};
+
+/// How long a phase waits for its entry condition, before and after the grader restores the environment.
+const ENTRY: Duration = Duration::from_secs(10);
+
+/// Everything that an exam is conducted with.
+pub(super) struct Conductor<'a> {
+    pub(super) exam: &'a Exam,
+    pub(super) exercise: &'a Exercise,
+    pub(super) submitted: &'a Submitted,
+    pub(super) environment: &'a Docker,
+    pub(super) driver: &'a Driver,
+    pub(super) recorder: &'a Recorder,
+    pub(super) seen: watch::Receiver<Seen>,
+    pub(super) random: ChaCha8Rng,
+    pub(super) progress: &'a Progress,
+    /// Whether a fault was made since the environment was last fresh: restoring an untouched one would change nothing.
+    pub(super) disturbed: bool,
+}
+
+impl Conductor<'_> {
+    /// Conducts the exam from the first phase to the last, under one stream of traffic.
+    pub(super) async fn conduct(&mut self) -> Result<(), ExamError> {
+        let request = self.submitted.inference(self.exercise, self.exam.timeout_ms);
+        self.driver.tell(&Command::Traffic { request, rate_per_second: self.exam.rate_per_second }).await?;
+        let exam = self.exam;
+        for (index, phase) in exam.phases.iter().enumerate() {
+            self.progress.step(format!("phase {} of {}: {}", index + 1, exam.phases.len(), phase.title));
+            self.phase(phase).await?;
+        }
+        self.driver.tell(&Command::StopTraffic).await
+    }
+
+    async fn phase(&mut self, phase: &Phase) -> Result<(), ExamError> {
+        if let Some(why) = self.enter(phase).await? {
+            return self.record(What::PhaseLeft { phase: phase.id.clone(), end: PhaseEnd::Skipped { why } }).await;
+        }
+        self.record(What::PhaseEntered { phase: phase.id.clone() }).await?;
+        let began = Instant::now();
+        let mut faults = Vec::new();
+        let stepped = timeout_at(began + phase.cap(), self.steps(phase, &mut faults)).await;
+        if stepped.is_ok() {
+            sleep_until(began + phase.min()).await;
+        }
+        // The window that is judged ends before the fault does: what a mended service does is the next phase's business.
+        let end = if stepped.is_ok() { PhaseEnd::Completed } else { PhaseEnd::Capped };
+        self.record(What::PhaseLeft { phase: phase.id.clone(), end }).await?;
+        for (fault, role) in faults.into_iter().rev() {
+            self.mend(fault, &role).await?;
+        }
+        stepped.unwrap_or(Ok(()))
+    }
+
+    async fn steps(&mut self, phase: &Phase, faults: &mut Vec<(Disturbance, String)>) -> Result<(), ExamError> {
+        for step in &phase.steps {
+            match step {
+                Step::Hold { seconds } => tokio::time::sleep(Duration::from_secs(*seconds)).await,
+                Step::Kill { role } => self.kill(phase, role, faults).await?,
+                Step::Ring { receivers, within_seconds } => {
+                    self.ring(receivers, Duration::from_secs(*within_seconds)).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the phase's entry conditions, restores the environment once where that can help; `Some` says what stayed unmet.
+    async fn enter(&mut self, phase: &Phase) -> Result<Option<String>, ExamError> {
+        let Some(last_seen) = self.unmet(&phase.entry).await? else { return Ok(None) };
+        self.record(What::EntryUnmet { phase: phase.id.clone(), last_seen: last_seen.clone() }).await?;
+        if !self.disturbed {
+            return Ok(Some(last_seen));
+        }
+        self.environment.recreate(&self.submitted.names()).await?;
+        self.disturbed = false;
+        let how = "every service of the submission was created anew".to_owned();
+        self.record(What::Restored { phase: phase.id.clone(), how }).await?;
+        self.unmet(&phase.entry).await
+    }
+
+    /// Waits until all conditions are met, or says what was last seen of the first that is not.
+    async fn unmet(&mut self, conditions: &[Condition]) -> Result<Option<String>, ExamError> {
+        let deadline = Instant::now() + ENTRY;
+        for condition in conditions {
+            let met = match condition {
+                Condition::Ready { role } => self.ready_by(role, deadline).await,
+                Condition::Running { role } => self.running(role).await?,
+            };
+            if let Err(last_seen) = met {
+                return Ok(Some(last_seen));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn ready_by(&mut self, role: &str, deadline: Instant) -> Result<(), String> {
+        let services = self.submitted.of_role(role);
+        let wanted = self.exercise.manifest.roles.get(role).map_or(1, |role| role.replicas);
+        let enough = |seen: &Seen| services.iter().filter(|name| seen.is_ready(name)).count() >= wanted;
+        let waited = timeout_at(deadline, self.seen.wait_for(enough)).await;
+        if matches!(waited, Ok(Ok(_))) {
+            return Ok(());
+        }
+        let seen = self.seen.borrow();
+        let said: Vec<String> = services.iter().filter_map(|name| seen.why_not_ready(name).map(|why| format!("`{name}` {why}"))).collect();
+        Err(format!("{wanted} ready services of role `{role}` are needed: {}", if said.is_empty() { "there are fewer".to_owned() } else { said.join(", ") }))
+    }
+
+    async fn running(&self, role: &str) -> Result<Result<(), String>, ExamError> {
+        let services = self.environment.services().await?;
+        let found = services.iter().find(|service| service.role.as_deref() == Some(role));
+        Ok(match found {
+            Some(service) if service.state == "running" => Ok(()),
+            Some(service) => Err(format!("`{}` is `{}`", service.name, service.state)),
+            None => Err(format!("no service has the role `{role}`")),
+        })
+    }
+
+    async fn kill(&mut self, phase: &Phase, role: &str, faults: &mut Vec<(Disturbance, String)>) -> Result<(), ExamError> {
+        let mut ready: Vec<String> = self.submitted.of_role(role);
+        ready.retain(|name| self.seen.borrow().is_ready(name));
+        if ready.is_empty() {
+            return Ok(());
+        }
+        let drawn = usize::try_from(self.random.next_u32()).unwrap_or(0) % ready.len();
+        let target = ready.swap_remove(drawn);
+        self.disturbed = true;
+        let fault = self.environment.kill(&target).await?;
+        self.record(What::FaultBegan { phase: phase.id.clone(), fault: "kill".to_owned(), target }).await?;
+        faults.push((fault, role.to_owned()));
+        Ok(())
+    }
+
+    /// Ends a fault and gives the service a while to come back, so that the next phase does not start in its shadow.
+    async fn mend(&mut self, fault: Disturbance, role: &str) -> Result<(), ExamError> {
+        let (kind, target) = (fault.fault.clone(), fault.target.clone());
+        self.environment.mend(fault).await?;
+        self.record(What::FaultEnded { fault: kind, target }).await?;
+        // Whether it came back is what the next phase's entry condition asks.
+        self.ready_by(role, Instant::now() + ENTRY).await.ok();
+        Ok(())
+    }
+
+    async fn ring(&mut self, receivers: &[Receiver], within: Duration) -> Result<(), ExamError> {
+        let rules: Vec<(Receiver, String)> = receivers.iter().map(|receiver| (*receiver, ring::name(&mut self.random))).collect();
+        let Some(prometheus) = self.submitted.of_role("prometheus").into_iter().next() else { return Ok(()) };
+        let file = ring::rule_file(&rules, &self.exercise.contract.alerts);
+        self.environment.put(&prometheus, ring::FOLDER, ring::archive(&file)?).await?;
+        let reloaded = self.driver.ask(ring::reload(&prometheus)).await?;
+        if let Err(why) = super::answer::plain(&reloaded) {
+            self.record(What::Note { text: format!("prometheus did not reload its configuration: {why}") }).await?;
+        }
+        for (receiver, alertname) in &rules {
+            self.record(What::Rang { receiver: receiver.name().to_owned(), alertname: alertname.clone() }).await?;
+        }
+        let heard = |seen: &Seen| rules.iter().all(|(receiver, name)| seen.delivered.iter().any(|(to, alert)| to == receiver.name() && alert == name));
+        // Not being heard is a finding, which the history holds already.
+        timeout(within, self.seen.wait_for(heard)).await.ok();
+        Ok(())
+    }
+
+    fn record(&self, what: What) -> impl Future<Output = Result<(), ExamError>> + '_ {
+        async { Ok(self.recorder.record(what).await?) }
+    }
+}
+
+impl Seen {
+    fn is_ready(&self, service: &str) -> bool {
+        self.watched.get(&readiness(service)).is_some_and(Result::is_ok)
+    }
+
+    fn why_not_ready(&self, service: &str) -> Option<String> {
+        match self.watched.get(&readiness(service)) {
+            Some(Ok(())) => None,
+            Some(Err(why)) => Some(why.clone()),
+            None => Some("was never asked".to_owned()),
+        }
+    }
+}
+
+/// The name under which a service's readiness is watched.
+pub(super) fn readiness(service: &str) -> String {
+    format!("ready:{service}")
+}
+
+/// Asks an address of the exercise's network for 200.
+pub(super) fn get(url: String, timeout_ms: u64) -> Request {
+    Request { method: "GET".to_owned(), url, headers: Vec::new(), body: None, timeout_ms }
+}

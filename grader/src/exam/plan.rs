@@ -1,0 +1,160 @@
+//! The exam as an exercise writes it down: `exam.yaml`, phases and their steps.
+//!
+//! It reads like a script that a person would follow. What a step does is in `conductor.rs`; what is measured all the time
+//! (traffic, canary, readiness, scrape targets) needs no step.
+
+use std::time::Duration;
+
+use harness::document::{self, Problem, Problems};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// The whole of `exam.yaml`.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Exam {
+    /// Requests a second of the one open-loop stream that runs from the first phase to the last.
+    #[schemars(range(min = 1, max = 500))]
+    pub rate_per_second: f64,
+    /// After how many milliseconds a user gives up on an answer.
+    #[schemars(range(min = 50, max = 10_000))]
+    pub timeout_ms: u64,
+    /// How many distinct feature rows are drawn; each has an answer that is known beforehand.
+    #[schemars(range(min = 10, max = 2_000))]
+    pub rows: usize,
+    /// How many seconds the submission has to settle after it was started, before the first phase.
+    #[schemars(range(min = 5, max = 300))]
+    pub settle_seconds: u64,
+    /// What happens, in order.
+    #[schemars(length(min = 1, max = 32))]
+    pub phases: Vec<Phase>,
+}
+
+/// A stretch of the exam with one purpose.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Phase {
+    /// What checks call it.
+    #[schemars(regex(pattern = "^[a-z][a-z0-9-]{0,31}$"))]
+    pub id: String,
+    /// What the report calls it.
+    pub title: String,
+    /// What must hold for the phase to mean anything; where it does not, the grader restores the environment once by its own
+    /// means, and skips the phase if that does not help.
+    #[serde(default)]
+    pub entry: Vec<Condition>,
+    /// The least number of seconds that the phase takes with a submission that does everything right.
+    #[schemars(range(min = 1, max = 300))]
+    pub min_seconds: u64,
+    /// The number of seconds after which the phase is ended whatever its steps are waiting for.
+    #[schemars(range(min = 1, max = 600))]
+    pub cap_seconds: u64,
+    /// What is done, in order.
+    pub steps: Vec<Step>,
+}
+
+impl Phase {
+    /// The least time that the phase takes.
+    pub fn min(&self) -> Duration {
+        Duration::from_secs(self.min_seconds)
+    }
+
+    /// The most time that the phase may take.
+    pub fn cap(&self) -> Duration {
+        Duration::from_secs(self.cap_seconds)
+    }
+}
+
+/// What must hold before a phase begins.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Condition {
+    /// As many services of the role as the exercise asks for answer the contract's readiness path with 200.
+    Ready {
+        /// The role, as in `exercise.yaml`.
+        role: String,
+    },
+    /// A service of the role runs.
+    Running {
+        /// The role, as in `exercise.yaml`.
+        role: String,
+    },
+}
+
+/// One thing that the conductor does.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Step {
+    /// Nothing but the traffic for a while.
+    Hold {
+        /// For how many seconds.
+        seconds: u64,
+    },
+    /// Kills one ready service of a role, which one is drawn from the exam's seed, and holds it down to the end of the phase.
+    Kill {
+        /// The role, as in `exercise.yaml`.
+        role: String,
+    },
+    /// Lets a rule of the grader fire in the submission's Prometheus, once for each receiver, and waits for the pager to hear of it.
+    Ring {
+        /// Receivers of the contract.
+        receivers: Vec<Receiver>,
+        /// How long to wait for them in seconds.
+        within_seconds: u64,
+    },
+}
+
+/// Whom an alert wakes, by the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Receiver {
+    /// The person on call, now.
+    Page,
+    /// The team, in working hours.
+    Ticket,
+}
+
+impl Receiver {
+    /// Its name in the contract, on the pager's paths and in the history.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Page => "page",
+            Self::Ticket => "ticket",
+        }
+    }
+}
+
+impl Exam {
+    /// Reads `exam.yaml`; `name` is what errors call the file.
+    pub fn parse(name: &str, text: &str) -> Result<Self, Problems> {
+        let (exam, document) = document::load::<Self>(name, text)?;
+        let problems: Vec<Problem> = exam
+            .contradictions()
+            .into_iter()
+            .map(|(pointer, message)| document.problem(&pointer, message))
+            .collect();
+        if problems.is_empty() { Ok(exam) } else { Err(Problems(problems)) }
+    }
+
+    /// What a schema cannot say, each with the JSON pointer of the place.
+    fn contradictions(&self) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for (index, phase) in self.phases.iter().enumerate() {
+            if self.phases[..index].iter().any(|earlier| earlier.id == phase.id) {
+                found.push((format!("/phases/{index}/id"), format!("there is another phase `{}`", phase.id)));
+            }
+            if phase.cap_seconds < phase.min_seconds {
+                found.push((
+                    format!("/phases/{index}/cap_seconds"),
+                    format!("the cap of {} s is below the minimum of {} s", phase.cap_seconds, phase.min_seconds),
+                ));
+            }
+        }
+        found
+    }
+
+    /// The least time that the phases take together.
+    pub fn min(&self) -> Duration {
+        self.phases.iter().map(Phase::min).sum()
+    }
+}

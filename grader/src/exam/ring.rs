@@ -1,0 +1,58 @@
+//! The grader's own rule, which fires at once: it proves the way from the submission's Prometheus to the pager.
+
+use platform::protocol::Request;
+use rand_chacha::rand_core::Rng;
+use serde_json::json;
+
+use super::ExamError;
+use super::plan::Receiver;
+use harness::exercise::Alerts;
+
+/// Where the rendered Prometheus configuration looks for the grader's rules.
+pub(super) const FOLDER: &str = "/etc/modeldown";
+
+/// An alert name that nobody could have prepared for.
+pub(super) fn name(random: &mut impl Rng) -> String {
+    format!("Signal{:08x}", random.next_u32())
+}
+
+/// The rule file (JSON, which is YAML) with one rule for each receiver.
+pub(super) fn rule_file(rules: &[(Receiver, String)], alerts: &Alerts) -> Vec<u8> {
+    let rules: Vec<_> = rules
+        .iter()
+        .map(|(receiver, name)| {
+            let urgency = match receiver {
+                Receiver::Page => &alerts.page,
+                Receiver::Ticket => &alerts.ticket,
+            };
+            json!({
+                "alert": name,
+                "expr": "vector(1)",
+                "labels": { alerts.label.as_str(): urgency },
+                "annotations": { "summary": "a signal that proves the way to the pager" },
+            })
+        })
+        .collect();
+    json!({ "groups": [{ "name": "signal", "interval": "1s", "rules": rules }] }).to_string().into_bytes()
+}
+
+/// The rule file as the archive that the engine unpacks in [`FOLDER`].
+pub(super) fn archive(file: &[u8]) -> Result<Vec<u8>, ExamError> {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(file.len() as u64);
+    header.set_mode(0o644);
+    let mut archive = tar::Builder::new(Vec::new());
+    archive.append_data(&mut header, "signal.yml", file).map_err(ExamError::Archive)?;
+    archive.into_inner().map_err(ExamError::Archive)
+}
+
+/// The request that makes Prometheus read its files again.
+pub(super) fn reload(service: &str) -> Request {
+    Request {
+        method: "POST".to_owned(),
+        url: format!("http://{service}:9090/-/reload"),
+        headers: Vec::new(),
+        body: None,
+        timeout_ms: 10_000,
+    }
+}

@@ -1,0 +1,241 @@
+//! What can happen in an exam: the events of a history, one JSON object a line.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// One event. Its number, by which evidence refers to it, is its line in `events.jsonl`, from 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Nanoseconds since the exam began, of one monotonic clock.
+    pub at_ns: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What happened. Unknown kinds are refused by the reader: a judge that skips what it does not know is not a judge.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum What {
+    /// A phase began.
+    PhaseEntered {
+        /// Its id in `exam.yaml`.
+        phase: String,
+    },
+    /// The condition for entering a phase did not hold.
+    EntryUnmet {
+        /// The phase that should have begun.
+        phase: String,
+        /// What was seen instead.
+        last_seen: String,
+    },
+    /// The grader restored the environment by its own means.
+    Restored {
+        /// The phase that should begin.
+        phase: String,
+        /// What was done.
+        how: String,
+    },
+    /// A phase ended.
+    PhaseLeft {
+        /// Its id in `exam.yaml`.
+        phase: String,
+        /// How it ended.
+        end: PhaseEnd,
+    },
+    /// A fault began and is held until it ends.
+    FaultBegan {
+        /// The phase that it belongs to.
+        phase: String,
+        /// Its kind, such as `kill`.
+        fault: String,
+        /// The service that it hits.
+        target: String,
+    },
+    /// A fault was ended.
+    FaultEnded {
+        /// Its kind, such as `kill`.
+        fault: String,
+        /// The service that it hit.
+        target: String,
+    },
+    /// What a version of the model answers, row by row, computed by the grader outside the environment.
+    Expected {
+        /// The version.
+        version: String,
+        /// The score of each row of the traffic.
+        scores: Vec<f64>,
+    },
+    /// The version that users must be served.
+    Champion {
+        /// The version.
+        version: String,
+    },
+    /// One request of the open-loop traffic.
+    Request {
+        /// Its number in the stream, from 0.
+        seq: u64,
+        /// Which row it asked about.
+        row: usize,
+        /// When the schedule wanted it sent, in the history's nanoseconds.
+        intended_ns: u64,
+        /// When it was sent.
+        sent_ns: u64,
+        /// When its fate was known.
+        done_ns: u64,
+        /// What became of it.
+        result: RequestResult,
+    },
+    /// One look at an address that is watched throughout the exam.
+    Watched {
+        /// What is watched: `canary`, `ready:SERVICE` or `targets`.
+        name: String,
+        /// When it was asked.
+        sent_ns: u64,
+        /// When the answer was there.
+        done_ns: u64,
+        /// Whether the answer was the one that is wanted.
+        ok: bool,
+        /// What came instead, else empty.
+        detail: String,
+    },
+    /// The pager was called.
+    Delivered {
+        /// Where: `page`, `ticket` or `heartbeat`.
+        receiver: String,
+        /// The alerts of the notification.
+        alerts: Vec<Alert>,
+    },
+    /// A rule of the grader was loaded into the submission's Prometheus to fire at once.
+    Rang {
+        /// The receiver that must hear of it.
+        receiver: String,
+        /// The alert's name.
+        alertname: String,
+    },
+    /// A container of the environment changed its state.
+    Service {
+        /// The Compose service.
+        service: String,
+        /// Its role, if it has one.
+        role: Option<String>,
+        /// Docker's word for it: `start`, `die`, `oom`, `health_status: unhealthy`, ...
+        action: String,
+        /// The exit code, when it died.
+        exit_code: Option<i64>,
+    },
+    /// What Prometheus said that it scrapes.
+    Targets {
+        /// Every active target.
+        targets: Vec<Target>,
+    },
+    /// The memory limit with which a service runs.
+    Limits {
+        /// The Compose service.
+        service: String,
+        /// Its role, if it has one.
+        role: Option<String>,
+        /// The limit in MiB.
+        memory_mib: u64,
+    },
+    /// The driver reports a fault of its own.
+    DriverFault {
+        /// What went wrong.
+        message: String,
+    },
+    /// The grader reports a fault of its own; what was not recorded by then is not graded.
+    GraderFault {
+        /// What went wrong.
+        message: String,
+    },
+    /// A remark for the reader, which no judge reads.
+    Note {
+        /// The remark.
+        text: String,
+    },
+}
+
+/// How a phase ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "how", rename_all = "snake_case")]
+pub enum PhaseEnd {
+    /// Every step was done.
+    Completed,
+    /// The cap came first.
+    Capped,
+    /// Its entry condition was not met, even after the grader had restored what it could.
+    Skipped {
+        /// What was seen instead of the condition.
+        why: String,
+    },
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum RequestResult {
+    /// An HTTP answer came.
+    Answered {
+        /// The HTTP status.
+        status: u16,
+        /// The model version in the answer.
+        version: Option<String>,
+        /// The score in the answer.
+        score: Option<f64>,
+        /// Whether the answer says that it was made without all features.
+        degraded: Option<bool>,
+    },
+    /// No answer in time.
+    TimedOut,
+    /// The name did not resolve.
+    Unresolved {
+        /// The resolver's words.
+        why: String,
+    },
+    /// The connection was refused.
+    Refused {
+        /// The system's words.
+        why: String,
+    },
+    /// The connection broke before the answer was whole.
+    Broken {
+        /// The system's words.
+        why: String,
+    },
+}
+
+/// One alert of a notification, in Alertmanager's terms.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alert {
+    /// `firing` or `resolved`.
+    pub status: String,
+    /// Its labels.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Its annotations.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Alert {
+    /// The alert's name.
+    pub fn name(&self) -> &str {
+        self.labels.get("alertname").map_or("", String::as_str)
+    }
+}
+
+/// One active target of Prometheus.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// Its `job` label.
+    pub job: String,
+    /// Its `instance` label.
+    pub instance: String,
+    /// The address that is scraped.
+    pub scrape_url: String,
+    /// `up`, `down` or `unknown`.
+    pub health: String,
+    /// Why the last scrape failed, else empty.
+    pub last_error: String,
+}

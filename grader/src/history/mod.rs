@@ -1,0 +1,165 @@
+//! The history of an exam: everything that judges read, and nothing else.
+//!
+//! A folder (or a tar of it) with `manifest.json`, `events.jsonl.zst` and copies of the exercise's `exam.yaml`,
+//! `checks.yaml` and `requirements.json`, so that it can be judged years later and anywhere.
+
+mod event;
+mod read;
+mod write;
+
+#[cfg(test)]
+pub(crate) mod build;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub use event::{Alert, Event, PhaseEnd, RequestResult, Target, What};
+pub use write::Recorder;
+
+/// The format that this program writes, and the newest that it reads.
+pub const FORMAT: u32 = 1;
+
+/// What a history says about itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The format of the folder.
+    pub format: u32,
+    /// The exercise's id.
+    pub exercise: String,
+    /// The exercise's title.
+    pub title: String,
+    /// A digest of all files of the exercise.
+    pub exercise_digest: String,
+    /// The seed that picked the variant; `None` for the reference.
+    pub seed: Option<String>,
+    /// The breaks of the variant.
+    pub breaks: Vec<String>,
+    /// The checks that fail on the untouched variant: what there is to repair.
+    pub baseline: BTreeSet<String>,
+    /// The seed from which the exam drew rows and targets.
+    pub exam_seed: String,
+    /// When the exam began, RFC 3339.
+    pub started: String,
+    /// The grader that wrote it.
+    pub grader_version: String,
+    /// The score that is asked for.
+    pub pass_mark: u32,
+}
+
+/// A history that was read, with what is needed to judge it.
+#[derive(Debug, Clone)]
+pub struct History {
+    /// What it says about itself.
+    pub manifest: Manifest,
+    /// The events in the order in which they were recorded.
+    pub events: Vec<Event>,
+    /// `exam.yaml` as it was.
+    pub exam: String,
+    /// `checks.yaml` as it was.
+    pub checks: String,
+    /// The requirements of the brief: id and text.
+    pub requirements: BTreeMap<String, String>,
+    /// Whether the last line was cut off: the grader died while it wrote.
+    pub truncated: bool,
+}
+
+/// What became of a phase.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PhaseRecord {
+    /// It was recorded; the window in nanoseconds.
+    Recorded(Range<u64>),
+    /// It was skipped because its entry condition was not met.
+    Skipped {
+        /// What was seen instead.
+        why: String,
+    },
+    /// The recording ends before it does: nobody can say.
+    Missing,
+}
+
+impl History {
+    /// What became of a phase.
+    pub fn phase(&self, id: &str) -> PhaseRecord {
+        let mut entered = None;
+        for event in &self.events {
+            match &event.what {
+                What::PhaseEntered { phase } if phase == id => entered = Some(event.at_ns),
+                What::PhaseLeft { phase, end } if phase == id => {
+                    return match (end, entered) {
+                        (PhaseEnd::Skipped { why }, _) => PhaseRecord::Skipped { why: why.clone() },
+                        (_, Some(from)) => PhaseRecord::Recorded(from..event.at_ns),
+                        (_, None) => PhaseRecord::Missing,
+                    };
+                }
+                _ => {}
+            }
+        }
+        PhaseRecord::Missing
+    }
+
+    /// Events with their numbers.
+    pub fn numbered(&self) -> impl Iterator<Item = (u64, &Event)> {
+        (1..).zip(&self.events)
+    }
+
+    /// The first fault that the grader or its driver reported.
+    pub fn fault(&self) -> Option<(u64, &str)> {
+        self.numbered().find_map(|(number, event)| match &event.what {
+            What::DriverFault { message } | What::GraderFault { message } => Some((number, message.as_str())),
+            _ => None,
+        })
+    }
+}
+
+/// Why a history cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// A file of it is missing or unreadable.
+    #[error("`{}`: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// A file of it does not say what it should.
+    #[error("`{file}`:{line}:{column}: {message}")]
+    Malformed {
+        /// The file, as it is called in the history.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1.
+        column: usize,
+        /// What is wrong, and what would be right.
+        message: String,
+    },
+    /// A newer program wrote it.
+    #[error("`manifest.json`: format {found} is newer than {FORMAT}, the newest that this grader reads; use the grader that wrote it")]
+    Newer {
+        /// The format.
+        found: u32,
+    },
+    /// It is larger than any exam makes it.
+    #[error("`{file}` is larger than {limit_mib} MiB when unpacked: this is not a history of an exam")]
+    TooLarge {
+        /// The file.
+        file: String,
+        /// The limit.
+        limit_mib: u64,
+    },
+    /// The thread that writes it is gone.
+    #[error("the history is not being written any more")]
+    Closed,
+}
+
+impl HistoryError {
+    pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { path, source }
+    }
+}
