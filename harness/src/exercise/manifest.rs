@@ -1,0 +1,268 @@
+//! `exercise.yaml`, `contract.yaml` and `breaks/*.yaml`, as types.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// `exercise.yaml`: what an exercise is made of.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The name of the exercise's folder.
+    #[schemars(regex(pattern = "^[a-z][a-z0-9-]{0,31}$"))]
+    pub id: String,
+    /// What people call it.
+    pub title: String,
+    /// One sentence for `harness list`.
+    pub summary: String,
+    /// What its environments run on.
+    pub engine: EngineKind,
+    /// How long a candidate has.
+    pub time_limit_minutes: u32,
+    /// The score that is asked for, of 100.
+    #[schemars(range(max = 100))]
+    pub pass_mark: u32,
+    /// How many breaks a seed picks.
+    #[schemars(range(min = 1))]
+    pub breaks_per_variant: usize,
+    /// The services that a submission must have, by their label `modeldown.role`.
+    pub roles: BTreeMap<String, Role>,
+    /// The trusted services that the harness adds.
+    pub platform: BTreeMap<String, PlatformService>,
+    /// The images that a submission may name or build from.
+    pub aliases: BTreeSet<String>,
+    /// What the submission may use up in all.
+    pub budget: Budget,
+    /// Images of the exercise's own, targets of `images/Dockerfile`.
+    #[serde(default)]
+    pub images: Vec<ExerciseImage>,
+    /// Globs below `reference/`: what of it reaches a candidate.
+    #[schemars(length(min = 1))]
+    pub candidate_files: Vec<String>,
+    /// The features of the model, in its order.
+    #[schemars(length(min = 1))]
+    pub inputs: Vec<Input>,
+    /// The versions of the model.
+    pub models: Models,
+    /// The traffic that runs at home.
+    pub background: Background,
+}
+
+/// What an exercise's environments run on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EngineKind {
+    /// Docker Compose.
+    Docker,
+}
+
+/// What a service of a role is.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Role {
+    /// How many services of the role there must be at least.
+    #[schemars(range(min = 1, max = 8))]
+    pub replicas: usize,
+    /// The port that it listens on.
+    pub port: u16,
+    /// The networks that it joins.
+    pub networks: BTreeSet<String>,
+    /// The memory limit in MiB of a service that sets none.
+    pub memory_mib: u64,
+    /// The alias that it must run, or `build` where the submission brings its own image.
+    pub image: String,
+    /// Whether its port is published on the loopback interface at home.
+    #[serde(default)]
+    pub publish: bool,
+    /// Whether it is the platform's program: the submission supplies configuration and nothing else.
+    #[serde(default)]
+    pub trusted: bool,
+    /// Where a trusted program reads its configuration: the one place at which a submission's folder may appear.
+    #[serde(default)]
+    pub config: Option<String>,
+    /// Folders that its program writes to; emptied with the container unless a volume is there.
+    #[serde(default)]
+    pub scratch: BTreeSet<String>,
+}
+
+/// A trusted service that the harness adds.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlatformService {
+    /// The alias that it runs.
+    pub image: String,
+    /// Its command.
+    pub command: Vec<String>,
+    /// The networks that it joins.
+    pub networks: BTreeSet<String>,
+    /// The port that it listens on, if it does.
+    pub port: Option<u16>,
+    /// Whether its port is published on the loopback interface at home.
+    #[serde(default)]
+    pub publish: bool,
+}
+
+/// What a submission may use up.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Budget {
+    /// The sum of all memory limits in MiB.
+    pub memory_mib: u64,
+}
+
+/// An image of the exercise's own.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExerciseImage {
+    /// What others call it.
+    pub alias: String,
+    /// Its target in `images/Dockerfile`.
+    pub target: String,
+}
+
+/// One feature of the model.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// Its name, as requests call it.
+    pub name: String,
+    /// How its values are distributed.
+    pub distribution: Distribution,
+}
+
+/// How values are distributed.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Distribution {
+    /// The exponential of a normal distribution.
+    Lognormal {
+        /// Mean of the logarithm.
+        mu: f64,
+        /// Standard deviation of the logarithm.
+        sigma: f64,
+    },
+    /// All values between two bounds alike.
+    Uniform {
+        /// The lower bound.
+        low: f64,
+        /// The upper bound.
+        high: f64,
+    },
+}
+
+/// The versions of the model.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Models {
+    /// The version that users must be served.
+    pub champion: String,
+    /// The image that holds the artifacts; given rows on stdin it answers every version's scores.
+    pub artifacts: String,
+}
+
+/// The traffic that runs at home.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Background {
+    /// Requests a second.
+    pub rate_per_second: f64,
+}
+
+/// `contract.yaml`: what the exam relies on, and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Contract {
+    /// How the model is asked.
+    pub inference: Inference,
+    /// How a replica says that it can answer.
+    pub ready: Ready,
+    /// How an alert says whom it wakes.
+    pub alerts: Alerts,
+    /// Where the pager is called, by receiver.
+    pub pager: BTreeMap<String, String>,
+}
+
+/// How the model is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Inference {
+    /// The role that users talk to.
+    pub role: String,
+    /// The path of the Open Inference Protocol's request.
+    pub path: String,
+    /// The output tensor that holds the score.
+    pub output: String,
+}
+
+/// How a replica says that it can answer.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ready {
+    /// The role of the replicas.
+    pub role: String,
+    /// The path that answers 200.
+    pub path: String,
+}
+
+/// How an alert says whom it wakes.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Alerts {
+    /// The label that says it.
+    pub label: String,
+    /// Its value for the person on call.
+    pub page: String,
+    /// Its value for the team's queue.
+    pub ticket: String,
+}
+
+/// `breaks/*.yaml`: one defect.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Break {
+    /// The name of its file.
+    #[schemars(regex(pattern = "^[a-z][a-z0-9-]{0,31}$"))]
+    pub id: String,
+    /// What went wrong, for reports.
+    pub title: String,
+    /// What finding it takes.
+    pub competency: String,
+    /// How hard it is.
+    pub difficulty: Difficulty,
+    /// How long a good candidate needs.
+    pub minutes: u32,
+    /// The checks that fail with this break alone: exactly these.
+    #[schemars(length(min = 1))]
+    pub fails: BTreeSet<String>,
+    /// Breaks whose symptoms cannot be seen beside this one.
+    #[serde(default)]
+    pub masks: BTreeSet<String>,
+    /// What it does to the reference.
+    #[schemars(length(min = 1))]
+    pub edits: Vec<Edit>,
+}
+
+/// How hard a break is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Difficulty {
+    /// Seen at once.
+    Easy,
+    /// Found by looking in the right place.
+    Medium,
+    /// Found by those who know what to suspect.
+    Hard,
+}
+
+/// One edit to one file of the reference.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Edit {
+    /// The file below `reference/`.
+    pub file: String,
+    /// A text that stands in the file exactly once.
+    pub find: String,
+    /// What stands there instead.
+    pub replace: String,
+}

@@ -1,0 +1,335 @@
+//! Exercises: folders of data, read with every mistake named, and what is made of them for a candidate.
+
+mod manifest;
+mod seed;
+mod workspace;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::document::{self, Document, Problem, Problems};
+
+pub use manifest::{
+    Alerts, Background, Break, Budget, Contract, Difficulty, Distribution, Edit, EngineKind, ExerciseImage, Inference, Input, Manifest, Models,
+    PlatformService, Ready, Role,
+};
+pub use seed::{Seed, request_body, rows};
+pub use workspace::{VARIANT_FILE, Variant, VariantFile, render_workspace};
+
+/// Files by their path relative to some folder, with `/` between the parts.
+pub type Files = BTreeMap<String, Vec<u8>>;
+
+/// A file of an exercise that is read by someone else.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// What errors call it.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// An exercise, read and found consistent.
+#[derive(Debug, Clone)]
+pub struct Exercise {
+    /// Its folder.
+    pub dir: PathBuf,
+    /// `exercise.yaml`.
+    pub manifest: Manifest,
+    /// `contract.yaml`.
+    pub contract: Contract,
+    /// `contract.yaml` as candidates read it.
+    pub contract_text: String,
+    /// `brief.md`, a template.
+    pub brief: Source,
+    /// The requirements of the brief: id and text.
+    pub requirements: BTreeMap<String, String>,
+    /// `exam.yaml`, for the grader.
+    pub exam: Source,
+    /// `checks.yaml`, for the grader.
+    pub checks: Source,
+    /// The breaks by id.
+    pub breaks: BTreeMap<String, Break>,
+    /// The working deployment.
+    pub reference: Files,
+    /// A digest of everything above.
+    pub digest: String,
+}
+
+/// Why an exercise cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ExerciseError {
+    /// No folder of that name.
+    #[error("no exercise `{id}`; known: {known}")]
+    Unknown {
+        /// What was asked for.
+        id: String,
+        /// What there is.
+        known: String,
+    },
+    /// No exercises at all.
+    #[error("no exercises found; give their folder with `--exercises DIR`")]
+    NoneFound,
+    /// A break that the exercise does not have.
+    #[error("exercise `{exercise}` has no break `{id}`; known: {known}")]
+    UnknownBreak {
+        /// The exercise.
+        exercise: String,
+        /// What was asked for.
+        id: String,
+        /// What there is.
+        known: String,
+    },
+    /// A file of it cannot be read.
+    #[error("`{}`: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// Its files are wrong.
+    #[error(transparent)]
+    Malformed(#[from] Problems),
+}
+
+impl Exercise {
+    /// Reads the exercise in a folder.
+    pub fn load(dir: &Path) -> Result<Self, ExerciseError> {
+        let mut problems = Vec::new();
+        let manifest = read::<Manifest>(dir, "exercise.yaml", &mut problems)?;
+        let contract = read::<Contract>(dir, "contract.yaml", &mut problems)?;
+        let brief = source(dir, "brief.md")?;
+        let (exam, checks) = (source(dir, "exam.yaml")?, source(dir, "checks.yaml")?);
+        let mut breaks = BTreeMap::new();
+        let mut texts = String::new();
+        let reference = files_below(&dir.join("reference"))?;
+        for path in files_below(&dir.join("breaks"))?.keys() {
+            let name = format!("breaks/{path}");
+            if let Some((one, document)) = read::<Break>(dir, &name, &mut problems)? {
+                if format!("{}.yaml", one.id) != *path {
+                    problems.push(document.problem("/id", format!("the file is called `{path}`, the break `{}`", one.id)));
+                }
+                problems.extend(misfits(&one, &document, &reference));
+                texts.push_str(&document.text);
+                breaks.insert(one.id.clone(), one);
+            }
+        }
+        let (Some((manifest, document)), Some((contract, contract_document))) = (manifest, contract) else { return Err(Problems(problems).into()) };
+        if dir.file_name().is_none_or(|folder| *folder != *manifest.id) {
+            problems.push(document.problem("/id", format!("the folder `{}` has another name than `{}`", dir.display(), manifest.id)));
+        }
+        if !problems.is_empty() {
+            return Err(Problems(problems).into());
+        }
+        let mut digest = Sha256::new();
+        for text in [&document.text[..], &contract_document.text, &brief.text, &exam.text, &checks.text, &texts] {
+            digest.update(text);
+            digest.update([0]);
+        }
+        for (path, content) in &reference {
+            digest.update(path);
+            digest.update(content);
+        }
+        Ok(Self {
+            dir: dir.to_owned(),
+            manifest,
+            contract,
+            contract_text: contract_document.text.to_string(),
+            requirements: requirements(&brief.text),
+            brief,
+            exam,
+            checks,
+            breaks,
+            reference,
+            digest: hex(&digest.finalize()),
+        })
+    }
+
+    /// The exercise of a name in a folder of exercises.
+    pub fn find(id: &str, exercises: &Path) -> Result<Self, ExerciseError> {
+        let known = Self::known(exercises)?;
+        if !known.iter().any(|known| known == id) {
+            return Err(ExerciseError::Unknown { id: id.to_owned(), known: known.join(", ") });
+        }
+        Self::load(&exercises.join(id))
+    }
+
+    /// The names of all exercises in a folder.
+    pub fn known(exercises: &Path) -> Result<Vec<String>, ExerciseError> {
+        let failed = |source| ExerciseError::File { path: exercises.to_owned(), source };
+        let mut known = Vec::new();
+        for entry in std::fs::read_dir(exercises).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if entry.path().join("exercise.yaml").is_file() {
+                known.push(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
+        known.sort();
+        if known.is_empty() { Err(ExerciseError::NoneFound) } else { Ok(known) }
+    }
+
+    /// The checks that fail on the untouched variant with these breaks: what there is to repair.
+    pub fn baseline(&self, breaks: &[String]) -> BTreeSet<String> {
+        let applied: Vec<&Break> = breaks.iter().filter_map(|id| self.breaks.get(id)).collect();
+        let masked = |id: &String| applied.iter().any(|other| other.masks.contains(id));
+        applied.iter().filter(|one| !masked(&one.id)).flat_map(|one| one.fails.iter().cloned()).collect()
+    }
+}
+
+/// The digest's usual spelling.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Every edit must find its text exactly once in a file that there is.
+fn misfits(one: &Break, document: &Document, reference: &Files) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (index, edit) in one.edits.iter().enumerate() {
+        match reference.get(&edit.file) {
+            None => {
+                let known: Vec<&str> = reference.keys().map(String::as_str).collect();
+                let problem = document.problem(&format!("/edits/{index}/file"), format!("no file `{}` below reference/", edit.file));
+                problems.push(problem.with_help(format!("known: {}", known.join(", "))));
+            }
+            Some(content) => {
+                let count = String::from_utf8_lossy(content).matches(&edit.find).count();
+                if count != 1 {
+                    let message = format!("this text stands {count} times in reference/{}; it must stand there exactly once", edit.file);
+                    problems.push(document.problem(&format!("/edits/{index}/find"), message));
+                }
+            }
+        }
+    }
+    problems
+}
+
+/// Reads one YAML file; what is wrong with it is added to the list.
+fn read<T: serde::de::DeserializeOwned + schemars::JsonSchema>(
+    dir: &Path,
+    name: &str,
+    problems: &mut Vec<Problem>,
+) -> Result<Option<(T, Document)>, ExerciseError> {
+    let Source { name, text } = source(dir, name)?;
+    match document::load::<T>(&name, &text) {
+        Ok(loaded) => Ok(Some(loaded)),
+        Err(Problems(found)) => {
+            problems.extend(found);
+            Ok(None)
+        }
+    }
+}
+
+fn source(dir: &Path, name: &str) -> Result<Source, ExerciseError> {
+    let path = dir.join(name);
+    let text = std::fs::read_to_string(&path).map_err(|source| ExerciseError::File { path: path.clone(), source })?;
+    Ok(Source { name: path.to_string_lossy().into_owned(), text })
+}
+
+fn files_below(dir: &Path) -> Result<Files, ExerciseError> {
+    let mut files = Files::new();
+    let mut folders = vec![(dir.to_owned(), String::new())];
+    while let Some((folder, prefix)) = folders.pop() {
+        let failed = |source| ExerciseError::File { path: folder.clone(), source };
+        for entry in std::fs::read_dir(&folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            if entry.file_type().map_err(failed)?.is_dir() {
+                // Tools leave their caches beside what they look at.
+                if !name.ends_with("__pycache__") && !entry.file_name().to_string_lossy().starts_with('.') {
+                    folders.push((entry.path(), name + "/"));
+                }
+            } else {
+                files.insert(name, std::fs::read(entry.path()).map_err(failed)?);
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// The requirements of a brief: list items that begin with `**ID**`.
+fn requirements(brief: &str) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut last: Option<String> = None;
+    for line in brief.lines() {
+        let item = line.strip_prefix("- **").and_then(|rest| rest.split_once("**"));
+        if let Some((id, text)) = item {
+            found.insert(id.to_owned(), text.trim().to_owned());
+            last = Some(id.to_owned());
+        } else if let (Some(id), true) = (&last, line.starts_with("  ")) {
+            if let Some(text) = found.get_mut(id) {
+                text.push(' ');
+                text.push_str(line.trim());
+            }
+        } else {
+            last = None;
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requirements_are_list_items_with_an_id() {
+        let brief = "# Title\n\n- **H1** Scores are\n  right.\n- plain\n- **M2** Pages arrive.\n";
+        let expected = [("H1", "Scores are right."), ("M2", "Pages arrive.")];
+        assert_eq!(requirements(brief), expected.map(|(id, text)| (id.to_owned(), text.to_owned())).into());
+    }
+
+    fn model_down() -> Exercise {
+        Exercise::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../exercises/model-down")).expect("the exercise is right")
+    }
+
+    #[test]
+    fn every_break_and_every_seed_renders() {
+        let exercise = model_down();
+        let reference = render_workspace(&exercise, &Variant::reference()).expect("it renders");
+        for id in exercise.breaks.keys() {
+            let variant = Variant::named(&exercise, std::slice::from_ref(id)).expect("it is known");
+            assert_ne!(render_workspace(&exercise, &variant).expect("it renders"), reference, "{id}");
+        }
+        for number in 0..50 {
+            let pick = || Variant::pick(&exercise, Seed::new(&format!("seed-{number}")).expect("it is a seed"));
+            assert_eq!(pick().breaks.len(), exercise.manifest.breaks_per_variant);
+            let files = render_workspace(&exercise, &pick()).expect("it renders");
+            assert_eq!(files, render_workspace(&exercise, &pick()).expect("it renders"));
+        }
+    }
+
+    #[test]
+    fn a_seed_gives_the_same_rows_for_ever() {
+        let exercise = model_down();
+        let mut random = Seed::new("fixed").expect("it is a seed").stream("model-down", "rows");
+        let drawn = rows(&exercise.manifest.inputs, 2, &mut random);
+        insta::assert_snapshot!(request_body(&exercise.manifest.inputs, &drawn[0]));
+    }
+
+    #[test]
+    fn a_malformed_exercise_names_every_place() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let dir = folder.path().join("model-down");
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../exercises/model-down");
+        for (path, content) in files_below(&from).expect("it is readable") {
+            let path = dir.join(path);
+            std::fs::create_dir_all(path.parent().expect("it has one")).expect("writable");
+            std::fs::write(path, content).expect("writable");
+        }
+        let broken = "id: other\ntitle: t\ncompetency: c\ndifficulty: trivial\nminutes: 1\nfails: [a]\nedits: [{file: nowhere, find: a, replace: b}]\n";
+        std::fs::write(dir.join("breaks/odd.yaml"), broken).expect("writable");
+        std::fs::write(dir.join("contract.yaml"), "inference: {role: lb, path: /x, output: score, colour: red}\n").expect("writable");
+        let Err(ExerciseError::Malformed(Problems(problems))) = Exercise::load(&dir) else { panic!("it must be refused") };
+        let said = Problems(problems).to_string();
+        for expected in ["odd.yaml:4:13: ", "known: easy, medium, hard", "contract.yaml:1:48: unknown key `colour`", "contract.yaml:1:1: "] {
+            assert!(said.contains(expected), "{expected} is missing in\n{said}");
+        }
+    }
+}
