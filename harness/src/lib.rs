@@ -1,4 +1,7 @@
 //! Everything that exists without grading: exercises and their variants, the strict Compose model, environments and leases.
 
+pub mod compose;
 pub mod document;
 pub mod exercise;
+pub mod exit;
+pub mod submission;

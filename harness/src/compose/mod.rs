@@ -1,0 +1,339 @@
+//! The strict Compose model: what a submission may say, and the two renderings of it.
+//!
+//! [`vet`] lists every violation of the policy. What passed can be caged (an override for the candidate's own machine) or
+//! rendered (a new file for grading, whose engine never reads the candidate's).
+
+mod dockerfile;
+mod model;
+mod monitoring;
+mod render;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::document::{self, Document, Problem, Problems};
+use crate::exercise::{Files, Manifest};
+
+pub use model::ComposeFile;
+pub use render::{Ownership, RULES_FOLDER, Rendered, cage, render};
+
+/// The name of the file that is read.
+pub const COMPOSE_FILE: &str = "compose.yaml";
+
+/// The label that says what a service is to the exam.
+pub const ROLE_LABEL: &str = "modeldown.role";
+
+/// Exact image tags by alias.
+pub type Images = BTreeMap<String, String>;
+
+/// A submission whose Compose file and Dockerfiles passed the policy.
+#[derive(Debug, Clone)]
+pub struct Vetted {
+    file: ComposeFile,
+    files: Files,
+    dockerfiles: BTreeMap<String, dockerfile::Dockerfile>,
+}
+
+/// What a service is to the exam.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceRole {
+    /// The service.
+    pub service: String,
+    /// Its role, if it has one.
+    pub role: Option<String>,
+    /// The memory limit with which it runs, in MiB.
+    pub memory_mib: u64,
+}
+
+impl Vetted {
+    /// The services with their roles and limits.
+    pub fn services(&self, manifest: &Manifest) -> Vec<ServiceRole> {
+        let services = self.file.services.iter();
+        services.map(|(name, service)| ServiceRole { service: name.clone(), role: role(service), memory_mib: memory_mib(service, manifest) }).collect()
+    }
+}
+
+const DEFAULT_MEMORY_MIB: u64 = 128;
+
+/// Checks a submission's files against the policy of an exercise and lists everything that is not allowed.
+pub fn vet(files: &Files, manifest: &Manifest) -> Result<Vetted, Problems> {
+    let Some(content) = files.get(COMPOSE_FILE) else {
+        return Err(Problems(vec![Problem::at(COMPOSE_FILE, "", 0, "there is no such file in the submission")]));
+    };
+    let Ok(text) = std::str::from_utf8(content) else {
+        return Err(Problems(vec![Problem::at(COMPOSE_FILE, "", 0, "the file is not UTF-8 text")]));
+    };
+    let (file, document) = document::load::<ComposeFile>(COMPOSE_FILE, text)?;
+    let mut check = Check { manifest, files, file: &file, document: &document, problems: interpolations(&document), dockerfiles: BTreeMap::new() };
+    for (name, service) in &file.services {
+        check.service(name, service);
+    }
+    check.roles();
+    let Check { mut problems, dockerfiles, .. } = check;
+    if problems.is_empty() {
+        return Ok(Vetted { file, files: files.clone(), dockerfiles });
+    }
+    problems.sort();
+    problems.dedup();
+    Err(Problems(problems))
+}
+
+struct Check<'a> {
+    manifest: &'a Manifest,
+    files: &'a Files,
+    file: &'a ComposeFile,
+    document: &'a Document,
+    problems: Vec<Problem>,
+    dockerfiles: BTreeMap<String, dockerfile::Dockerfile>,
+}
+
+impl Check<'_> {
+    fn wrong(&mut self, pointer: &str, message: String, help: &str) {
+        let problem = self.document.problem(pointer, message);
+        self.problems.push(if help.is_empty() { problem } else { problem.with_help(help) });
+    }
+
+    fn service(&mut self, name: &str, service: &model::Service) {
+        let here = format!("/services/{name}");
+        if !is_name(name) {
+            self.wrong(&here, format!("`{name}` is not a name for a service"), "small letters, digits and `-`, at most 32, a letter first");
+        }
+        if self.manifest.platform.contains_key(name) {
+            self.wrong(&here, format!("the service `{name}` is the platform's"), "choose another name");
+        }
+        self.labels(&here, service);
+        self.image(name, &here, service);
+        self.volumes(&here, service);
+        if let Some(limit) = &service.mem_limit {
+            match mebibytes(&limit.to_string()) {
+                Some(6..=65_536) => {}
+                _ => self.wrong(&format!("{here}/mem_limit"), format!("`{limit}` is not a memory limit"), "such as `192m`; from 6m to 64g"),
+            }
+        }
+        if let Some(cpus) = &service.cpus
+            && !cpus.to_string().parse::<f64>().is_ok_and(|cpus| cpus > 0.0 && cpus <= 64.0)
+        {
+            self.wrong(&format!("{here}/cpus"), format!("`{cpus}` is not a number of processors"), "");
+        }
+        if let Some(restart) = &service.restart {
+            let known = ["no", "always", "unless-stopped", "on-failure"];
+            if !known.contains(&restart.as_str()) {
+                self.wrong(&format!("{here}/restart"), format!("`{restart}` is not a restart policy"), &format!("known: {}", known.join(", ")));
+            }
+        }
+        for dependency in service.depends_on.iter().flat_map(model::DependsOn::names) {
+            if !self.file.services.contains_key(dependency) {
+                self.wrong(&format!("{here}/depends_on"), format!("there is no service `{dependency}`"), "");
+            }
+        }
+    }
+
+    fn labels(&mut self, here: &str, service: &model::Service) {
+        for (label, value) in service.labels.all() {
+            let at = format!("{here}/labels/{label}");
+            if label == ROLE_LABEL {
+                if !self.manifest.roles.contains_key(&value) {
+                    let known: Vec<&str> = self.manifest.roles.keys().map(String::as_str).collect();
+                    self.wrong(&at, format!("there is no role `{value}`"), &format!("known: {}", known.join(", ")));
+                }
+            } else if label.starts_with("modeldown.") || label.starts_with("com.docker.") {
+                self.wrong(&at, format!("the label `{label}` is the platform's"), &format!("of these only `{ROLE_LABEL}` is yours"));
+            }
+        }
+    }
+
+    fn image(&mut self, name: &str, here: &str, service: &model::Service) {
+        let aliases: Vec<&str> = self.manifest.aliases.iter().map(String::as_str).collect();
+        let known = format!("known: {}", aliases.join(", "));
+        match (&service.image, &service.build) {
+            (Some(image), None) => {
+                if !self.manifest.aliases.contains(image) {
+                    self.wrong(&format!("{here}/image"), format!("`{image}` is not an image of this exercise"), &known);
+                }
+            }
+            (None, Some(build)) => self.build(name, here, build),
+            (Some(_), Some(_)) => self.wrong(here, format!("`{name}` has both `image` and `build`"), "keep one of them"),
+            (None, None) => self.wrong(here, format!("`{name}` has neither `image` nor `build`"), &known),
+        }
+        let Some((role_name, role)) = role(service).and_then(|role| self.manifest.roles.get_key_value(&role)) else { return };
+        if role.image != "build" && service.image.as_deref() != Some(role.image.as_str()) {
+            self.wrong(here, format!("a service of role `{role_name}` runs `{}`", role.image), "set `image` to it and leave `build` out");
+        }
+        if role.trusted {
+            for (key, present) in [
+                ("command", service.command.is_some()),
+                ("entrypoint", service.entrypoint.is_some()),
+                ("user", service.user.is_some()),
+                ("working_dir", service.working_dir.is_some()),
+                ("environment", !service.environment.all().is_empty()),
+            ] {
+                if present {
+                    self.wrong(&format!("{here}/{key}"), format!("`{key}` of a service of role `{role_name}` is the platform's"), "leave it out");
+                }
+            }
+        }
+    }
+
+    fn build(&mut self, name: &str, here: &str, build: &model::Build) {
+        let (context, dockerfile, _, _) = build.parts();
+        let Some(context) = folder(context) else {
+            let help = "a folder of the submission, such as `./model`";
+            return self.wrong(&format!("{here}/build"), format!("`{context}` is not a build context"), help);
+        };
+        let path = inside(&context, dockerfile);
+        let Some(content) = path.as_ref().and_then(|path| self.files.get(path)) else {
+            return self.wrong(&format!("{here}/build"), format!("there is no file `{}`", path.unwrap_or_else(|| dockerfile.to_owned())), "");
+        };
+        let path = path.unwrap_or_default();
+        match dockerfile::vet(&path, &String::from_utf8_lossy(content), &self.manifest.aliases) {
+            Ok(vetted) => {
+                self.dockerfiles.insert(name.to_owned(), vetted);
+            }
+            Err(problems) => self.problems.extend(problems),
+        }
+        let ignore = inside(&context, ".dockerignore").unwrap_or_default();
+        for ignored in [ignore, format!("{path}.dockerignore")] {
+            if self.files.get(&ignored).is_some_and(|content| content.len() > 64 * 1024) {
+                self.wrong(&format!("{here}/build"), format!("`{ignored}` is longer than 64 KiB"), "");
+            }
+        }
+    }
+
+    fn volumes(&mut self, here: &str, service: &model::Service) {
+        let role = role(service).and_then(|role| self.manifest.roles.get(&role));
+        for (index, volume) in service.volumes.iter().enumerate() {
+            let at = format!("{here}/volumes/{index}");
+            match Mount::parse(volume) {
+                Some(Mount::Folder { source, target }) => {
+                    if service.build.is_some() {
+                        self.wrong(&at, "a service with an image of its own gets its files by COPY".to_owned(), "copy them in its Dockerfile");
+                    }
+                    if !self.files.keys().any(|path| path.starts_with(&format!("{source}/"))) {
+                        self.wrong(&at, format!("there is no folder `{source}` in the submission"), "");
+                    }
+                    if let Some(role) = role.filter(|role| role.trusted)
+                        && role.config.as_deref() != Some(target.as_str())
+                    {
+                        let config = role.config.clone().unwrap_or_default();
+                        self.wrong(&at, format!("`{target}` is the platform's"), &format!("its configuration is read from `{config}`"));
+                    }
+                }
+                Some(Mount::Volume { name, target }) => {
+                    if !self.file.volumes.contains_key(&name) {
+                        self.wrong(&at, format!("the volume `{name}` is not declared"), "add it below `volumes:` at the end of the file");
+                    }
+                    if !is_name(&name) || name.starts_with("modeldown") {
+                        self.wrong(&at, format!("`{name}` is not a name for a volume"), "small letters, digits and `-`, not beginning with `modeldown`");
+                    }
+                    if role.is_some_and(|role| role.trusted && !role.scratch.contains(&target)) {
+                        self.wrong(&at, format!("`{target}` is the platform's"), "");
+                    }
+                }
+                None => {
+                    let help = "a folder as `./folder:/path:ro` or a named volume as `name:/path`";
+                    self.wrong(&at, format!("`{volume}` is not allowed here"), help);
+                }
+            }
+        }
+    }
+
+    fn roles(&mut self) {
+        for (name, wanted) in &self.manifest.roles {
+            let count = self.file.services.values().filter(|service| role(service).as_deref() == Some(name)).count();
+            let exact = wanted.image != "build";
+            if count == 0 || (exact && count != wanted.replicas) {
+                let wanted = if exact { wanted.replicas.to_string() } else { "at least one".to_owned() };
+                self.wrong("/services", format!("{count} services have the role `{name}`; {wanted} must"), &format!("the label `{ROLE_LABEL}: {name}`"));
+            }
+        }
+    }
+}
+
+/// Compose would fill these from the environment of whoever starts it.
+fn interpolations(document: &Document) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut rest = 0;
+    while let Some(at) = document.text[rest..].find('$').map(|at| at + rest) {
+        let line = document.text[..at].rfind('\n').map_or(0, |end| end + 1);
+        if document.text[at..].starts_with("$$") {
+            rest = at + 2;
+            continue;
+        }
+        if !document.text[line..at].trim_start().starts_with('#') {
+            let problem = document.problem_at(at, "a variable: nothing is filled in from an environment here");
+            problems.push(problem.with_help("write the value; a dollar sign itself is `$$`"));
+        }
+        rest = at + 1;
+    }
+    problems
+}
+
+enum Mount {
+    Folder { source: String, target: String },
+    Volume { name: String, target: String },
+}
+
+impl Mount {
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split(':');
+        let (source, target, mode) = (parts.next()?, parts.next()?, parts.next());
+        let target = target.strip_suffix('/').filter(|bare| !bare.is_empty()).unwrap_or(target);
+        let absolute = target.starts_with('/') && target.len() > 1 && !target.split('/').skip(1).any(|part| matches!(part, "" | "." | ".."));
+        let outside = ["/proc", "/sys", "/dev", "/etc/modeldown"].iter().any(|kept| target == *kept || target.starts_with(&format!("{kept}/")));
+        if parts.next().is_some() || !absolute || outside {
+            return None;
+        }
+        if source.starts_with('.') {
+            let source = folder(source).filter(|source| !source.is_empty())?;
+            return (mode == Some("ro")).then(|| Self::Folder { source, target: target.to_owned() });
+        }
+        let volume = !source.is_empty() && !source.contains(['/', '~', '\\']) && matches!(mode, None | Some("rw" | "ro"));
+        volume.then(|| Self::Volume { name: source.to_owned(), target: target.to_owned() })
+    }
+}
+
+/// A folder of the submission without `./`; empty for the submission itself. `None` for anything outside.
+fn folder(text: &str) -> Option<String> {
+    let bare = text.strip_prefix("./").unwrap_or(if text == "." { "" } else { text });
+    let bare = bare.trim_end_matches('/');
+    let fine = bare.is_empty() || !bare.split('/').any(|part| matches!(part, "" | "." | "..") || part.contains([':', '\\', '~']));
+    (fine && !bare.starts_with('/') && !bare.starts_with(".modeldown")).then(|| bare.to_owned())
+}
+
+/// The path of a file below a folder, if it stays there.
+fn inside(folder_path: &str, file: &str) -> Option<String> {
+    let file = folder(file).filter(|file| !file.is_empty())?;
+    Some(if folder_path.is_empty() { file } else { format!("{folder_path}/{file}") })
+}
+
+fn is_name(name: &str) -> bool {
+    let bytes: BTreeSet<u8> = name.bytes().collect();
+    (1..=32).contains(&name.len())
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && bytes.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-')
+}
+
+fn role(service: &model::Service) -> Option<String> {
+    service.labels.all().remove(ROLE_LABEL)
+}
+
+fn memory_mib(service: &model::Service, manifest: &Manifest) -> u64 {
+    let stated = service.mem_limit.as_ref().and_then(|limit| mebibytes(&limit.to_string()));
+    stated.unwrap_or_else(|| role(service).and_then(|role| manifest.roles.get(&role)).map_or(DEFAULT_MEMORY_MIB, |role| role.memory_mib))
+}
+
+/// A size in Docker's spelling, rounded up to whole MiB.
+fn mebibytes(text: &str) -> Option<u64> {
+    let lower = text.to_ascii_lowercase();
+    let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor: u64 = match &lower[digits.len()..] {
+        "" | "b" => 1,
+        "k" | "kb" => 1 << 10,
+        "m" | "mb" => 1 << 20,
+        "g" | "gb" => 1 << 30,
+        _ => return None,
+    };
+    Some(digits.parse::<u64>().ok()?.checked_mul(factor)?.div_ceil(1 << 20))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,247 @@
+//! What an environment starts from: the cage for a candidate's machine, and the whole file for grading. Both are pure.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::model::Service;
+use super::{Images, Mount, Vetted, memory_mib, monitoring, role};
+use crate::exercise::{Contract, Files, Manifest, PlatformService};
+
+/// Where grading's Prometheus finds the grader's rules.
+pub const RULES_FOLDER: &str = "/etc/modeldown";
+
+/// How many processes a container may have that does not say.
+const PIDS: u32 = 128;
+/// The user that the platform's images run as.
+const USER: u32 = 10_001;
+
+/// To whom everything belongs that is made for an environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ownership {
+    /// The lease.
+    pub lease: String,
+    /// The installation and user.
+    pub owner: String,
+    /// When it may be stopped, RFC 3339.
+    pub expires: String,
+}
+
+impl Ownership {
+    fn labels(&self) -> Map<String, Value> {
+        [("modeldown.lease", &self.lease), ("modeldown.owner", &self.owner), ("modeldown.expires", &self.expires)]
+            .map(|(label, value)| (label.to_owned(), Value::String(value.clone())))
+            .into_iter()
+            .collect()
+    }
+}
+
+/// What a grading environment starts from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// Every file of the folder, the Compose file among them.
+    pub files: Files,
+}
+
+/// The hardening of a service, the same at home and in grading.
+fn hardened(name: &str, service: &Service, manifest: &Manifest, ownership: &Ownership) -> Map<String, Value> {
+    let wanted = role(service).and_then(|role| manifest.roles.get(&role));
+    let memory = format!("{}m", memory_mib(service, manifest));
+    let mut rendered = Map::new();
+    let mut put = |key: &str, value: Value| rendered.insert(key.to_owned(), value);
+    put("cap_drop", json!(["ALL"]));
+    put("security_opt", json!(["no-new-privileges:true"]));
+    put("init", json!(true));
+    put("pids_limit", json!(service.pids_limit.unwrap_or(PIDS).min(512)));
+    put("mem_limit", json!(memory));
+    put("memswap_limit", json!(memory));
+    put("hostname", json!(name));
+    put("logging", json!({ "driver": "json-file", "options": { "max-size": "8m", "max-file": "2" } }));
+    put("labels", Value::Object(ownership.labels()));
+    if let Some(trusted) = wanted.filter(|role| role.trusted) {
+        let mounted: Vec<String> = service.volumes.iter().filter_map(|volume| Mount::parse(volume)).map(|mount| match mount {
+            Mount::Folder { target, .. } | Mount::Volume { target, .. } => target,
+        }).collect();
+        let scratch = trusted.scratch.iter().filter(|path| !mounted.contains(path));
+        let scratch: Vec<String> = scratch.map(|path| format!("{path}:uid={USER},gid={USER},mode=0755")).collect();
+        put("read_only", json!(true));
+        put("tmpfs", json!(scratch.into_iter().chain(["/tmp:mode=1777".to_owned()]).collect::<Vec<_>>()));
+    }
+    rendered
+}
+
+fn networks(service: &Service, manifest: &Manifest) -> Vec<String> {
+    let wanted = role(service).and_then(|role| manifest.roles.get(&role));
+    wanted.map_or_else(|| vec!["default".to_owned()], |role| role.networks.iter().cloned().collect())
+}
+
+fn network_list(manifest: &Manifest, ownership: &Ownership) -> Map<String, Value> {
+    let roles = manifest.roles.values().flat_map(|role| &role.networks);
+    let platform = manifest.platform.values().flat_map(|service| &service.networks);
+    let names: std::collections::BTreeSet<&String> = roles.chain(platform).collect();
+    names.into_iter().map(|name| (name.clone(), json!({ "internal": true, "labels": ownership.labels() }))).collect()
+}
+
+fn platform_service(service: &PlatformService, images: &Images, ownership: &Ownership) -> Map<String, Value> {
+    let image = images.get(&service.image).cloned().unwrap_or_else(|| service.image.clone());
+    let memory = "64m";
+    let rendered = json!({
+        "image": image,
+        "command": service.command,
+        "networks": service.networks,
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges:true"],
+        "read_only": true,
+        "init": true,
+        "stdin_open": true,
+        "pids_limit": PIDS,
+        "mem_limit": memory,
+        "memswap_limit": memory,
+        "labels": ownership.labels(),
+        "logging": { "driver": "json-file", "options": { "max-size": "64m", "max-file": "1" } },
+    });
+    match rendered {
+        Value::Object(rendered) => rendered,
+        _ => Map::new(),
+    }
+}
+
+/// The override that hardens a candidate's own file at home: Compose lays it over `compose.yaml`.
+pub fn cage(vetted: &Vetted, manifest: &Manifest, contract: &Contract, images: &Images, ownership: &Ownership) -> String {
+    let mut services = Map::new();
+    for (name, service) in &vetted.file.services {
+        let mut rendered = hardened(name, service, manifest, ownership);
+        let wanted = role(service).and_then(|role| manifest.roles.get(&role));
+        let mut joined = networks(service, manifest);
+        if let Some(published) = wanted.filter(|role| role.publish) {
+            joined.push("edge".to_owned());
+            rendered.insert("ports".to_owned(), json!([format!("127.0.0.1::{}", published.port)]));
+        }
+        rendered.insert("networks".to_owned(), json!(joined));
+        if service.build.is_some() {
+            rendered.insert("build".to_owned(), json!({ "network": "none", "labels": ownership.labels() }));
+        }
+        services.insert(name.clone(), Value::Object(rendered));
+    }
+    for (name, service) in &manifest.platform {
+        let mut rendered = platform_service(service, images, ownership);
+        rendered.insert("restart".to_owned(), json!("unless-stopped"));
+        if let (true, Some(port)) = (service.publish, service.port) {
+            let joined: Vec<&String> = service.networks.iter().collect();
+            rendered.insert("networks".to_owned(), json!(joined.into_iter().map(String::as_str).chain(["edge"]).collect::<Vec<_>>()));
+            rendered.insert("ports".to_owned(), json!([format!("127.0.0.1::{port}")]));
+        }
+        if name == "driver" {
+            let target = vetted.services(manifest).into_iter().find(|service| service.role.as_deref() == Some(contract.inference.role.as_str()));
+            let port = manifest.roles.get(&contract.inference.role).map_or(80, |role| role.port);
+            let url = format!("http://{}:{port}{}", target.map_or_else(|| contract.inference.role.clone(), |target| target.service), contract.inference.path);
+            let rate = manifest.background.rate_per_second.to_string();
+            rendered.insert("command".to_owned(), json!(["driver", "background", "--url", url, "--rate", rate, "--rows", "/rows/rows.jsonl"]));
+            rendered.insert("volumes".to_owned(), json!(["./.modeldown:/rows:ro"]));
+        }
+        services.insert(name.clone(), Value::Object(rendered));
+    }
+    let mut networks = network_list(manifest, ownership);
+    // Ports are published from here only, and nothing gets out: no address is translated.
+    let edge = json!({ "driver_opts": { "com.docker.network.bridge.enable_ip_masquerade": "false" }, "labels": ownership.labels() });
+    networks.insert("edge".to_owned(), edge);
+    let volumes: Map<String, Value> = vetted.file.volumes.keys().map(|name| (name.clone(), json!({ "labels": ownership.labels() }))).collect();
+    write("# Generated by `harness start`: the limits under which your deployment is graded.\n", &json!({ "services": services, "networks": networks, "volumes": volumes }))
+}
+
+/// The whole file for grading, and the folder that it builds from.
+pub fn render(vetted: &Vetted, manifest: &Manifest, images: &Images, ownership: &Ownership) -> Rendered {
+    let mut files: Files = vetted.files.iter().filter(|(path, _)| !path.starts_with(".modeldown/")).map(|(path, content)| (path.clone(), content.clone())).collect();
+    let mut services = Map::new();
+    let mut volumes: BTreeMap<String, Value> = vetted.file.volumes.keys().map(|name| (name.clone(), json!({ "labels": ownership.labels() }))).collect();
+    for (name, service) in &vetted.file.services {
+        let wanted = role(service);
+        let mut rendered = hardened(name, service, manifest, ownership);
+        said(service, &mut rendered);
+        rendered.insert("networks".to_owned(), json!(networks(service, manifest)));
+        if let (Some(label), Some(labels)) = (&wanted, rendered.get_mut("labels").and_then(Value::as_object_mut)) {
+            labels.insert(super::ROLE_LABEL.to_owned(), json!(label));
+        }
+        let mut mounts: Vec<String> = Vec::new();
+        let mut copies = String::new();
+        for mount in service.volumes.iter().filter_map(|volume| Mount::parse(volume)) {
+            match mount {
+                Mount::Folder { source, target } => {
+                    edit_monitoring(wanted.as_deref(), &source, &mut files);
+                    copies.push_str(&format!("COPY {}\n", json!([format!("{source}/"), format!("{target}/")])));
+                }
+                Mount::Volume { name, target } => mounts.push(format!("{name}:{target}")),
+            }
+        }
+        let generated = format!(".modeldown/{name}.Dockerfile");
+        if let (Some(build), Some(dockerfile)) = (&service.build, vetted.dockerfiles.get(name)) {
+            let (context, _, target, arguments) = build.parts();
+            files.insert(generated.clone(), dockerfile.pinned(images).into_bytes());
+            let up = "../".repeat(super::folder(context).map_or(0, |context| context.split('/').filter(|part| !part.is_empty()).count()));
+            let mut detailed = json!({ "context": context, "dockerfile": format!("{up}{generated}"), "network": "none", "args": arguments.all(), "labels": ownership.labels() });
+            if let Some(target) = target {
+                detailed["target"] = json!(target);
+            }
+            rendered.insert("build".to_owned(), detailed);
+        } else if let Some(image) = &service.image {
+            let exact = images.get(image).cloned().unwrap_or_else(|| image.clone());
+            if copies.is_empty() {
+                rendered.insert("image".to_owned(), json!(exact));
+            } else {
+                files.insert(generated.clone(), format!("FROM {exact}\n{copies}").into_bytes());
+                rendered.insert("build".to_owned(), json!({ "context": ".", "dockerfile": generated, "network": "none", "labels": ownership.labels() }));
+            }
+        }
+        if wanted.as_deref() == Some("prometheus") {
+            mounts.push(format!("modeldown-rules:{RULES_FOLDER}"));
+            volumes.insert("modeldown-rules".to_owned(), json!({ "labels": ownership.labels() }));
+        }
+        if !mounts.is_empty() {
+            rendered.insert("volumes".to_owned(), json!(mounts));
+        }
+        services.insert(name.clone(), Value::Object(rendered));
+    }
+    for (name, service) in &manifest.platform {
+        services.insert(name.clone(), Value::Object(platform_service(service, images, ownership)));
+    }
+    let text = write("", &json!({ "services": services, "networks": network_list(manifest, ownership), "volumes": volumes }));
+    files.insert(super::COMPOSE_FILE.to_owned(), text.into_bytes());
+    Rendered { files }
+}
+
+/// What the submission says about a service and grading leaves as it is.
+fn said(service: &Service, rendered: &mut Map<String, Value>) {
+    let mut put = |key: &str, value: Option<Value>| value.map(|value| rendered.insert(key.to_owned(), value));
+    put("command", service.command.as_ref().map(|command| json!(command)));
+    put("entrypoint", service.entrypoint.as_ref().map(|entrypoint| json!(entrypoint)));
+    put("environment", Some(json!(service.environment.all())));
+    put("cpus", service.cpus.as_ref().map(|cpus| json!(cpus)));
+    put("depends_on", service.depends_on.as_ref().map(|depends| json!(depends)));
+    put("healthcheck", service.healthcheck.as_ref().map(|check| json!(check)));
+    put("restart", service.restart.as_ref().map(|restart| json!(restart)));
+    put("stop_grace_period", service.stop_grace_period.as_ref().map(|period| json!(period)));
+    put("stop_signal", service.stop_signal.as_ref().map(|signal| json!(signal)));
+    put("working_dir", service.working_dir.as_ref().map(|dir| json!(dir)));
+    put("user", service.user.as_ref().map(|user| json!(user.to_string())));
+    if service.read_only == Some(true) {
+        put("read_only", Some(json!(true)));
+    }
+}
+
+fn edit_monitoring(role: Option<&str>, folder: &str, files: &mut Files) {
+    let (name, edit): (&str, fn(&str) -> String) = match role {
+        Some("prometheus") => ("prometheus.yml", |text| monitoring::with_rules(text, &format!("{RULES_FOLDER}/*.yml"))),
+        Some("alertmanager") => ("alertmanager.yml", monitoring::without_waiting),
+        _ => return,
+    };
+    if let Some(content) = files.get_mut(&format!("{folder}/{name}"))
+        && let Ok(text) = std::str::from_utf8(content)
+    {
+        *content = edit(text).into_bytes();
+    }
+}
+
+fn write(comment: &str, value: &Value) -> String {
+    // Text, numbers and mappings of ours: nothing that YAML could not hold.
+    format!("{comment}{}", serde_yaml::to_string(value).unwrap_or_default())
+}

@@ -1,0 +1,105 @@
+//! The policy: what is refused, with its place, and that the reference passes.
+
+use std::path::Path;
+
+use super::*;
+use crate::exercise::{Exercise, Variant, render_workspace};
+
+fn exercise() -> Exercise {
+    Exercise::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../exercises/model-down")).expect("the exercise is right")
+}
+
+fn reference(exercise: &Exercise) -> Files {
+    render_workspace(exercise, &Variant::reference()).expect("it renders")
+}
+
+/// What is said about the reference after one edit of its Compose file.
+fn refused(find: &str, replace: &str) -> String {
+    let exercise = exercise();
+    let mut files = reference(&exercise);
+    let text = String::from_utf8(files[COMPOSE_FILE].clone()).expect("it is text");
+    assert!(text.contains(find), "`{find}` is not in the reference");
+    files.insert(COMPOSE_FILE.to_owned(), text.replacen(find, replace, 1).into_bytes());
+    vet(&files, &exercise.manifest).expect_err("it must be refused").to_string()
+}
+
+fn ownership() -> Ownership {
+    Ownership { lease: "l1".to_owned(), owner: "o1".to_owned(), expires: "2030-01-01T00:00:00Z".to_owned() }
+}
+
+#[test]
+fn the_reference_and_every_break_pass() {
+    let exercise = exercise();
+    for id in exercise.breaks.keys() {
+        let variant = Variant::named(&exercise, std::slice::from_ref(id)).expect("it is known");
+        vet(&render_workspace(&exercise, &variant).expect("it renders"), &exercise.manifest).unwrap_or_else(|problems| panic!("{id}: {problems}"));
+    }
+    vet(&reference(&exercise), &exercise.manifest).expect("the reference passes");
+}
+
+#[test]
+fn ways_out_of_the_cage_are_refused_with_their_lines() {
+    for key in [
+        "privileged: true", "network_mode: host", "pid: host", "ipc: host", "devices: [/dev/kmsg]", "cap_add: [ALL]", "security_opt: [x]",
+        "env_file: .env", "extends: {file: x}", "secrets: [x]", "configs: [x]", "ports: ['80:80']", "container_name: x", "profiles: [x]",
+        "deploy: {}", "networks: [paging]", "volumes_from: [x]", "cgroup_parent: x", "userns_mode: host", "sysctls: {}", "extra_hosts: [a]",
+        "dns: 1.1.1.1", "links: [x]", "external_links: [x]", "runtime: x", "group_add: [0]", "uts: host", "tmpfs: /x", "oom_kill_disable: true",
+    ] {
+        let said = refused("  lb:\n", &format!("  lb:\n    {key}\n"));
+        let name = key.split(':').next().expect("it has a name");
+        assert!(said.contains(&format!("unknown key `{name}`")), "{key}: {said}");
+        assert!(said.starts_with("compose.yaml:"), "{key}: {said}");
+    }
+}
+
+#[test]
+fn mounts_and_images_from_elsewhere_are_refused() {
+    let folder = "./haproxy:/usr/local/etc/haproxy:ro";
+    for mount in [
+        "/:/host:ro", "/var/run/docker.sock:/s:ro", "../x:/x:ro", "./haproxy/../..:/x:ro", "~/x:/x:ro", "./haproxy:/x", "./haproxy:/x:rw",
+        "./haproxy:/proc:ro", "./haproxy:/etc/modeldown:ro", "./:/x:ro", "./.modeldown:/x:ro", "undeclared:/x", "/x", "./haproxy:x:ro",
+    ] {
+        let said = refused(folder, mount);
+        assert!(said.starts_with("compose.yaml:"), "{mount}: {said}");
+    }
+    assert!(refused("image: modeldown/haproxy", "image: haproxy").contains("is not an image of this exercise"));
+    assert!(refused("image: modeldown/haproxy", "image: modeldown/python").contains("a service of role `lb` runs"));
+    assert!(refused("./prometheus:/etc/prometheus:ro", "./prometheus:/usr/bin:ro").contains("is the platform's"));
+    assert!(refused("image: modeldown/prometheus", "image: modeldown/prometheus\n    command: [sh]").contains("`command` of a service"));
+    assert!(refused("build: ./model", "build: ..").contains("not a build context"));
+    assert!(refused("MODEL_PATH: /models/3", "MODEL_PATH: ${HOME}").contains("a variable"));
+    assert!(refused("modeldown.role: model\n", "modeldown.role: model\n      modeldown.lease: x\n").contains("is the platform's"));
+    assert!(refused("  lb:\n", "  pager:\n").contains("the service `pager` is the platform's"));
+    assert!(refused("modeldown.role: lb", "modeldown.role: blancer").contains("known: alertmanager, lb, model, prometheus"));
+}
+
+#[test]
+fn all_violations_are_listed() {
+    let said = refused("  lb:\n    image: modeldown/haproxy\n", "  lb:\n    image: nginx\n    privileged: true\n");
+    assert!(said.contains("unknown key `privileged`"), "{said}");
+    let said = refused("    mem_limit: 64m\n", "    mem_limit: lots\n    restart: sometimes\n    cpus: -1\n").lines().count();
+    // The second `restart` is a duplicate key, which ends the reading.
+    assert_eq!(said, 1);
+}
+
+#[test]
+fn both_renderings_hold_the_same_limits() {
+    let exercise = exercise();
+    let vetted = vet(&reference(&exercise), &exercise.manifest).expect("it passes");
+    let images: Images = exercise.manifest.aliases.iter().map(|alias| (alias.clone(), format!("{alias}:0123"))).collect();
+    let parse = |text: &str| crate::document::Document::parse("x", text).expect("it is YAML").root.value();
+    let caged = parse(&cage(&vetted, &exercise.manifest, &exercise.contract, &images, &ownership()));
+    let rendered = render(&vetted, &exercise.manifest, &images, &ownership());
+    let rendered_file = parse(std::str::from_utf8(&rendered.files[COMPOSE_FILE]).expect("text"));
+    for name in ["model-blue", "model-green", "lb", "prometheus", "alertmanager"] {
+        for key in ["cap_drop", "security_opt", "pids_limit", "mem_limit", "memswap_limit", "init", "read_only", "tmpfs"] {
+            assert_eq!(caged["services"][name][key], rendered_file["services"][name][key], "{name} {key}");
+        }
+        assert!(rendered_file["services"][name].get("ports").is_none());
+    }
+    assert!(rendered_file["networks"].as_object().expect("networks").values().all(|network| network["internal"] == true));
+    assert!(!rendered_file["services"]["model-blue"]["networks"].to_string().contains("paging"));
+    let prometheus = std::str::from_utf8(&rendered.files["prometheus/prometheus.yml"]).expect("text");
+    assert!(prometheus.contains("/etc/modeldown/*.yml"), "{prometheus}");
+    assert_eq!(rendered.files[".modeldown/lb.Dockerfile"], b"FROM modeldown/haproxy:0123\nCOPY [\"haproxy/\",\"/usr/local/etc/haproxy/\"]\n");
+}

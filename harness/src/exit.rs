@@ -1,0 +1,43 @@
+//! Exit codes, and whose fault an error is: one place, so that no `?` can turn one into the other.
+
+use std::process::ExitCode;
+
+/// Whose an error is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// The submission's.
+    Candidate,
+    /// Ours, or the machine's.
+    Grader,
+    /// Of whoever typed the command.
+    Operator,
+    /// The container engine's.
+    Engine,
+}
+
+/// Done, at or above the pass mark.
+pub const DONE: u8 = 0;
+/// Done, below the pass mark.
+pub const BELOW: u8 = 1;
+/// The command or a file of the exercise is wrong.
+pub const USAGE: u8 = 2;
+/// The submission was rejected.
+pub const REJECTED: u8 = 3;
+/// Not graded: the environment or the grader failed.
+pub const NOT_GRADED: u8 = 4;
+/// No usable container engine.
+pub const ENGINE: u8 = 5;
+/// Interrupted, and cleaned up.
+pub const INTERRUPTED: u8 = 130;
+/// Told to end, and cleaned up.
+pub const TERMINATED: u8 = 143;
+
+/// The exit code for an error of someone.
+pub fn code(owner: Owner) -> ExitCode {
+    ExitCode::from(match owner {
+        Owner::Candidate => REJECTED,
+        Owner::Grader => NOT_GRADED,
+        Owner::Operator => USAGE,
+        Owner::Engine => ENGINE,
+    })
+}
