@@ -86,9 +86,9 @@ impl Collected {
         if self.files.contains_key(compose) {
             return Ok(self.files);
         }
-        let folders: BTreeSet<&str> = self.files.keys().filter_map(|path| path.split_once('/')).map(|(folder, _)| folder).collect();
+        let folders: BTreeSet<String> = self.files.keys().filter_map(|path| path.split_once('/')).map(|(folder, _)| folder.to_owned()).collect();
         let mut folders = folders.into_iter().filter(|folder| self.files.contains_key(&format!("{folder}/{compose}")));
-        match (folders.next().map(str::to_owned), folders.next()) {
+        match (folders.next(), folders.next()) {
             (Some(folder), None) => {
                 let prefix = format!("{folder}/");
                 let inside = self.files.into_iter();
