@@ -2,6 +2,9 @@
 
 pub mod compose;
 pub mod document;
+pub mod engine;
+pub mod environment;
 pub mod exercise;
 pub mod exit;
+pub mod progress;
 pub mod submission;

@@ -7,8 +7,6 @@ mod event;
 mod read;
 mod write;
 
-#[cfg(test)]
-pub(crate) mod build;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -17,7 +15,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use event::{Alert, Event, PhaseEnd, RequestResult, Target, What};
-pub use write::Recorder;
+pub use write::{Recorder, Rules, Writing};
 
 /// The format that this program writes, and the newest that it reads.
 pub const FORMAT: u32 = 1;
@@ -163,3 +161,6 @@ impl HistoryError {
         move |source| Self::File { path, source }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,15 +26,18 @@ pub struct Writing {
 }
 
 /// The exercise's files that a history needs to be judged.
-pub(crate) struct Rules<'a> {
-    pub(crate) exam: &'a str,
-    pub(crate) checks: &'a str,
-    pub(crate) requirements: &'a std::collections::BTreeMap<String, String>,
+pub struct Rules<'a> {
+    /// `exam.yaml`.
+    pub exam: &'a str,
+    /// `checks.yaml`.
+    pub checks: &'a str,
+    /// The requirements of the brief: id and text.
+    pub requirements: &'a std::collections::BTreeMap<String, String>,
 }
 
 impl Recorder {
     /// Begins a history in a folder that does not exist yet or is empty.
-    pub(crate) fn begin(
+    pub fn begin(
         folder: &Path,
         manifest: &Manifest,
         rules: &Rules<'_>,
@@ -72,7 +75,7 @@ impl Recorder {
 
 impl Writing {
     /// Waits until everything is on disk. All recorders must be gone.
-    pub(crate) fn finish(self) -> Result<(), HistoryError> {
+    pub fn finish(self) -> Result<(), HistoryError> {
         self.thread.join().unwrap_or(Err(HistoryError::Closed))
     }
 }

@@ -1,0 +1,160 @@
+//! Leases: who may remove what, written before the first resource exists.
+//!
+//! An attached lease belongs to a running command, which holds a lock on its file: a free lock means that the command is dead
+//! and that everything of the lease can go. A detached lease is a candidate's environment, and stays until `harness stop`.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::compose::Ownership;
+use crate::exercise::Seed;
+
+/// Who holds a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hold {
+    /// A running command.
+    Attached,
+    /// A candidate.
+    Detached,
+}
+
+/// What a lease's file says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Its id.
+    pub id: String,
+    /// Who holds it.
+    pub hold: Hold,
+    /// The Compose project.
+    pub project: String,
+    /// The folder of the environment's files.
+    pub folder: PathBuf,
+    /// The exercise.
+    pub exercise: String,
+    /// When the environment was first started, RFC 3339.
+    pub started: String,
+    /// When it may be stopped, RFC 3339.
+    pub expires: String,
+}
+
+/// A lease that this process may use.
+#[derive(Debug)]
+pub struct Lease {
+    /// What its file says.
+    pub record: Record,
+    path: PathBuf,
+    /// Held while the process lives.
+    _lock: Option<File>,
+}
+
+/// The folder where leases are kept.
+#[derive(Debug, Clone)]
+pub struct Leases {
+    dir: PathBuf,
+}
+
+impl Leases {
+    /// The leases of this user: below `XDG_STATE_HOME`, else `~/.local/state`.
+    pub fn open() -> std::io::Result<Self> {
+        let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let home = || std::env::var_os("HOME").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from).join(".local/state");
+        let dir = state.unwrap_or_else(home).join("modeldown");
+        std::fs::create_dir_all(dir.join("leases"))?;
+        Ok(Self { dir })
+    }
+
+    /// The name under which this installation and user own resources.
+    pub fn owner(&self) -> std::io::Result<String> {
+        let path = self.dir.join("owner");
+        if !path.exists() {
+            replace(&path, Seed::fresh().to_string().as_bytes())?;
+        }
+        Ok(std::fs::read_to_string(path)?.trim().to_owned())
+    }
+
+    /// Takes a new lease, for so many hours.
+    pub fn take(&self, hold: Hold, exercise: &str, folder: &Path, hours: i64) -> std::io::Result<Lease> {
+        let id = Seed::fresh().to_string();
+        let now = jiff::Timestamp::now();
+        let expires = now.checked_add(jiff::Span::new().hours(hours)).unwrap_or(now);
+        let record = Record {
+            project: format!("{exercise}-{}", &id[..id.len().min(8)]),
+            id,
+            hold,
+            folder: folder.to_owned(),
+            exercise: exercise.to_owned(),
+            started: now.to_string(),
+            expires: expires.to_string(),
+        };
+        let path = self.dir.join("leases").join(format!("{}.json", record.id));
+        replace(&path, &serde_json::to_vec_pretty(&record)?)?;
+        let lock = match hold {
+            Hold::Attached => {
+                let file = File::open(&path)?;
+                file.lock()?;
+                Some(file)
+            }
+            Hold::Detached => None,
+        };
+        Ok(Lease { record, path, _lock: lock })
+    }
+
+    /// Every lease that there is.
+    pub fn all(&self) -> std::io::Result<Vec<Record>> {
+        let mut records = Vec::new();
+        for entry in std::fs::read_dir(self.dir.join("leases"))? {
+            let content = std::fs::read(entry?.path())?;
+            // A file that is not a lease was not written by us whole: nothing hangs on it.
+            records.extend(serde_json::from_slice::<Record>(&content).ok());
+        }
+        records.sort_by(|a: &Record, b| a.started.cmp(&b.started));
+        Ok(records)
+    }
+
+    /// The detached lease of a folder.
+    pub fn of_folder(&self, folder: &Path) -> std::io::Result<Option<Lease>> {
+        let record = self.all()?.into_iter().find(|record| record.hold == Hold::Detached && record.folder == folder);
+        Ok(record.map(|record| Lease { path: self.path(&record.id), record, _lock: None }))
+    }
+
+    /// Attached leases whose command is dead.
+    pub fn dead(&self) -> std::io::Result<Vec<Lease>> {
+        let mut dead = Vec::new();
+        for record in self.all()?.into_iter().filter(|record| record.hold == Hold::Attached) {
+            let path = self.path(&record.id);
+            let Ok(file) = File::open(&path) else { continue };
+            match file.try_lock() {
+                Ok(()) => dead.push(Lease { record, path, _lock: Some(file) }),
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+        }
+        Ok(dead)
+    }
+
+    fn path(&self, id: &str) -> PathBuf {
+        self.dir.join("leases").join(format!("{id}.json"))
+    }
+}
+
+impl Lease {
+    /// The labels of everything that is made under the lease.
+    pub fn ownership(&self, owner: &str) -> Ownership {
+        Ownership { lease: self.record.id.clone(), owner: owner.to_owned(), expires: self.record.expires.clone() }
+    }
+
+    /// Ends the lease, once nothing of it is left.
+    pub fn end(self) -> std::io::Result<()> {
+        std::fs::remove_file(&self.path)
+    }
+}
+
+fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    std::io::Write::write_all(&mut file, content)?;
+    file.persist(path).map(drop).map_err(|error| error.error)
+}
