@@ -7,7 +7,6 @@ mod event;
 mod read;
 mod write;
 
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::PathBuf;

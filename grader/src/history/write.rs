@@ -55,10 +55,8 @@ impl Recorder {
         let path = folder.join("events.jsonl.zst");
         let file = File::create(&path).map_err(HistoryError::file(&path))?;
         let (send, receive) = mpsc::channel(WAITING);
-        let thread = std::thread::Builder::new()
-            .name("history".to_owned())
-            .spawn(move || write(receive, file, &path))
-            .map_err(HistoryError::file(folder))?;
+        let thread =
+            std::thread::Builder::new().name("history".to_owned()).spawn(move || write(receive, file, &path)).map_err(HistoryError::file(folder))?;
         Ok((Self { send, now_ns: Arc::new(now_ns) }, Writing { thread }))
     }
 

@@ -143,7 +143,8 @@ mod tests {
         let text = "# model\nFROM modeldown/python AS base\nCOPY --from=modeldown/fraud-models \\\n  /models /models\nFROM base\nCMD [\"x\"]\n";
         let images = [("modeldown/python", "modeldown/python:1a"), ("modeldown/fraud-models", "modeldown/fraud-models:2b")];
         let pinned = vet("Dockerfile", text, &aliases()).expect("it is allowed").pinned(&images.map(|(a, b)| (a.to_owned(), b.to_owned())).into());
-        let expected = "# model\nFROM modeldown/python:1a AS base\nCOPY --from=modeldown/fraud-models:2b \\\n  /models /models\nFROM base\nCMD [\"x\"]\n";
+        let expected =
+            "# model\nFROM modeldown/python:1a AS base\nCOPY --from=modeldown/fraud-models:2b \\\n  /models /models\nFROM base\nCMD [\"x\"]\n";
         assert_eq!(pinned, expected);
     }
 

@@ -48,7 +48,9 @@ impl Vetted {
     /// The services with their roles and limits.
     pub fn services(&self, manifest: &Manifest) -> Vec<ServiceRole> {
         let services = self.file.services.iter();
-        services.map(|(name, service)| ServiceRole { service: name.clone(), role: role(service), memory_mib: memory_mib(service, manifest) }).collect()
+        services
+            .map(|(name, service)| ServiceRole { service: name.clone(), role: role(service), memory_mib: memory_mib(service, manifest) })
+            .collect()
     }
 }
 
@@ -222,7 +224,11 @@ impl Check<'_> {
                         self.wrong(&at, format!("the volume `{name}` is not declared"), "add it below `volumes:` at the end of the file");
                     }
                     if !is_name(&name) || name.starts_with("modeldown") {
-                        self.wrong(&at, format!("`{name}` is not a name for a volume"), "small letters, digits and `-`, not beginning with `modeldown`");
+                        self.wrong(
+                            &at,
+                            format!("`{name}` is not a name for a volume"),
+                            "small letters, digits and `-`, not beginning with `modeldown`",
+                        );
                     }
                     if role.is_some_and(|role| role.trusted && !role.scratch.contains(&target)) {
                         self.wrong(&at, format!("`{target}` is the platform's"), "");
@@ -242,7 +248,11 @@ impl Check<'_> {
             let exact = wanted.image != "build";
             if count == 0 || (exact && count != wanted.replicas) {
                 let wanted = if exact { wanted.replicas.to_string() } else { "at least one".to_owned() };
-                self.wrong("/services", format!("{count} services have the role `{name}`; {wanted} must"), &format!("the label `{ROLE_LABEL}: {name}`"));
+                self.wrong(
+                    "/services",
+                    format!("{count} services have the role `{name}`; {wanted} must"),
+                    &format!("the label `{ROLE_LABEL}: {name}`"),
+                );
             }
         }
     }

@@ -168,7 +168,9 @@ impl Pairs {
     pub(super) fn all(&self) -> BTreeMap<String, String> {
         match self {
             Self::Mapping(mapping) => mapping.iter().map(|(name, value)| (name.clone(), value.to_string())).collect(),
-            Self::List(list) => list.iter().map(|pair| pair.split_once('=').unwrap_or((pair, ""))).map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            Self::List(list) => {
+                list.iter().map(|pair| pair.split_once('=').unwrap_or((pair, ""))).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+            }
         }
     }
 }

@@ -43,7 +43,10 @@ pub(super) fn with_rules(text: &str, glob: &str) -> String {
     }
     // An edit that made something else of the file would be ours to answer for.
     let holds = Document::parse("prometheus.yml", &edited).is_ok_and(|after| {
-        let listed = after.root.get("rule_files").is_some_and(|files| matches!(&files.kind, Kind::Sequence(items) if items.iter().any(|item| item.text() == Some(glob))));
+        let listed = after
+            .root
+            .get("rule_files")
+            .is_some_and(|files| matches!(&files.kind, Kind::Sequence(items) if items.iter().any(|item| item.text() == Some(glob))));
         listed && after.root.get("scrape_configs").map(Node::value) == document.root.get("scrape_configs").map(Node::value)
     });
     if holds { edited } else { text.to_owned() }
@@ -99,7 +102,10 @@ mod tests {
     #[test]
     fn the_rule_is_added_in_every_way_of_writing() {
         for (text, expected) in [
-            ("rule_files:\n  - a.yml # mine\nscrape_configs: []\n", "rule_files:\n  - \"/etc/modeldown/*.yml\"\n  - a.yml # mine\nscrape_configs: []\n"),
+            (
+                "rule_files:\n  - a.yml # mine\nscrape_configs: []\n",
+                "rule_files:\n  - \"/etc/modeldown/*.yml\"\n  - a.yml # mine\nscrape_configs: []\n",
+            ),
             ("rule_files: [a.yml]\n", "rule_files: [\"/etc/modeldown/*.yml\", a.yml]\n"),
             ("rule_files: []\n", "rule_files: [\"/etc/modeldown/*.yml\"]\n"),
             ("global: {}", "global: {}\nrule_files: [\"/etc/modeldown/*.yml\"]\n"),
@@ -108,7 +114,10 @@ mod tests {
             assert_eq!(with_rules(text, GLOB), expected);
         }
         let nothing = with_rules("rule_files:\nscrape_configs: []\n", GLOB);
-        assert!(Document::parse("x", &nothing).expect("it parses").root.get("rule_files").is_some_and(|files| matches!(files.kind, Kind::Sequence(_))), "{nothing}");
+        assert!(
+            Document::parse("x", &nothing).expect("it parses").root.get("rule_files").is_some_and(|files| matches!(files.kind, Kind::Sequence(_))),
+            "{nothing}"
+        );
     }
 
     #[test]
@@ -120,7 +129,8 @@ mod tests {
     #[test]
     fn nobody_waits() {
         let text = "route:\n  receiver: a\n  group_wait: 30s\n  routes:\n    - receiver: b\n      group_interval: '5m'\nreceivers: []\n";
-        let expected = "route:\n  group_interval: 1s\n  receiver: a\n  group_wait: 0s\n  routes:\n    - receiver: b\n      group_interval: 1s\nreceivers: []\n";
+        let expected =
+            "route:\n  group_interval: 1s\n  receiver: a\n  group_wait: 0s\n  routes:\n    - receiver: b\n      group_interval: 1s\nreceivers: []\n";
         assert_eq!(without_waiting(text), expected);
         assert_eq!(without_waiting("route: {receiver: a}\n"), "route: {group_wait: 0s, group_interval: 1s, receiver: a}\n");
     }

@@ -40,10 +40,35 @@ fn the_reference_and_every_break_pass() {
 #[test]
 fn ways_out_of_the_cage_are_refused_with_their_lines() {
     for key in [
-        "privileged: true", "network_mode: host", "pid: host", "ipc: host", "devices: [/dev/kmsg]", "cap_add: [ALL]", "security_opt: [x]",
-        "env_file: .env", "extends: {file: x}", "secrets: [x]", "configs: [x]", "ports: ['80:80']", "container_name: x", "profiles: [x]",
-        "deploy: {}", "networks: [paging]", "volumes_from: [x]", "cgroup_parent: x", "userns_mode: host", "sysctls: {}", "extra_hosts: [a]",
-        "dns: 1.1.1.1", "links: [x]", "external_links: [x]", "runtime: x", "group_add: [0]", "uts: host", "tmpfs: /x", "oom_kill_disable: true",
+        "privileged: true",
+        "network_mode: host",
+        "pid: host",
+        "ipc: host",
+        "devices: [/dev/kmsg]",
+        "cap_add: [ALL]",
+        "security_opt: [x]",
+        "env_file: .env",
+        "extends: {file: x}",
+        "secrets: [x]",
+        "configs: [x]",
+        "ports: ['80:80']",
+        "container_name: x",
+        "profiles: [x]",
+        "deploy: {}",
+        "networks: [paging]",
+        "volumes_from: [x]",
+        "cgroup_parent: x",
+        "userns_mode: host",
+        "sysctls: {}",
+        "extra_hosts: [a]",
+        "dns: 1.1.1.1",
+        "links: [x]",
+        "external_links: [x]",
+        "runtime: x",
+        "group_add: [0]",
+        "uts: host",
+        "tmpfs: /x",
+        "oom_kill_disable: true",
     ] {
         let said = refused("  lb:\n", &format!("  lb:\n    {key}\n"));
         let name = key.split(':').next().expect("it has a name");
@@ -56,8 +81,20 @@ fn ways_out_of_the_cage_are_refused_with_their_lines() {
 fn mounts_and_images_from_elsewhere_are_refused() {
     let folder = "./haproxy:/usr/local/etc/haproxy:ro";
     for mount in [
-        "/:/host:ro", "/var/run/docker.sock:/s:ro", "../x:/x:ro", "./haproxy/../..:/x:ro", "~/x:/x:ro", "./haproxy:/x", "./haproxy:/x:rw",
-        "./haproxy:/proc:ro", "./haproxy:/etc/modeldown:ro", "./:/x:ro", "./.modeldown:/x:ro", "undeclared:/x", "/x", "./haproxy:x:ro",
+        "/:/host:ro",
+        "/var/run/docker.sock:/s:ro",
+        "../x:/x:ro",
+        "./haproxy/../..:/x:ro",
+        "~/x:/x:ro",
+        "./haproxy:/x",
+        "./haproxy:/x:rw",
+        "./haproxy:/proc:ro",
+        "./haproxy:/etc/modeldown:ro",
+        "./:/x:ro",
+        "./.modeldown:/x:ro",
+        "undeclared:/x",
+        "/x",
+        "./haproxy:x:ro",
     ] {
         let said = refused(folder, mount);
         assert!(said.starts_with("compose.yaml:"), "{mount}: {said}");

@@ -323,7 +323,8 @@ mod tests {
             std::fs::create_dir_all(path.parent().expect("it has one")).expect("writable");
             std::fs::write(path, content).expect("writable");
         }
-        let broken = "id: other\ntitle: t\ncompetency: c\ndifficulty: trivial\nminutes: 1\nfails: [a]\nedits: [{file: nowhere, find: a, replace: b}]\n";
+        let broken =
+            "id: other\ntitle: t\ncompetency: c\ndifficulty: trivial\nminutes: 1\nfails: [a]\nedits: [{file: nowhere, find: a, replace: b}]\n";
         std::fs::write(dir.join("breaks/odd.yaml"), broken).expect("writable");
         std::fs::write(dir.join("contract.yaml"), "inference: {role: lb, path: /x, output: score, colour: red}\n").expect("writable");
         let Err(ExerciseError::Malformed(Problems(problems))) = Exercise::load(&dir) else { panic!("it must be refused") };

@@ -88,7 +88,10 @@ pub fn render_workspace(exercise: &Exercise, variant: &Variant) -> Result<Files,
             let text = String::from_utf8_lossy(content);
             // Loading has seen that it stands there once; another break may have taken it away.
             if text.matches(&edit.find).count() != 1 {
-                return Err(wrong(format!("breaks/{id}.yaml"), format!("its edit to `{}` meets another break's: {}", edit.file, variant.breaks.join(", "))));
+                return Err(wrong(
+                    format!("breaks/{id}.yaml"),
+                    format!("its edit to `{}` meets another break's: {}", edit.file, variant.breaks.join(", ")),
+                ));
             }
             *content = text.replace(&edit.find, &edit.replace).into_bytes();
         }
@@ -134,7 +137,8 @@ fn brief(exercise: &Exercise) -> Result<String, ExerciseError> {
         champion => &manifest.models.champion,
     };
     environment.render_named_str("brief.md", &exercise.brief.text, values).map_err(|error| {
-        let problem = Problem { file: exercise.brief.name.clone(), line: error.line().unwrap_or(1), column: 1, message: error.to_string(), help: None };
+        let problem =
+            Problem { file: exercise.brief.name.clone(), line: error.line().unwrap_or(1), column: 1, message: error.to_string(), help: None };
         Problems(vec![problem]).into()
     })
 }

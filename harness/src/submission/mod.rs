@@ -102,14 +102,22 @@ impl Collected {
 /// What the harness or a tool keeps in a workspace is not part of the submission.
 fn matters(name: &str) -> bool {
     let ours = name.split('/').any(|part| part == ".modeldown") && !name.ends_with(VARIANT_FILE);
-    let tools = name.split('/').any(|part| matches!(part, ".git" | "__pycache__" | ".venv" | "node_modules" | ".idea" | ".vscode" | ".ruff_cache" | ".mypy_cache"));
+    let tools = name
+        .split('/')
+        .any(|part| matches!(part, ".git" | "__pycache__" | ".venv" | "node_modules" | ".idea" | ".vscode" | ".ruff_cache" | ".mypy_cache"));
     !ours && !tools && name != ".env"
 }
 
 fn sound(name: &str) -> Result<(), SubmissionError> {
     let part_is_sound = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.ends_with(' ');
-    if name.len() > LIMIT_PATH || name.chars().any(|c| c.is_control() || matches!(c, '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|')) || !name.split('/').all(part_is_sound) {
-        return Err(rejected(name.escape_debug().to_string(), format!("not a path that a submission may have: at most {LIMIT_PATH} bytes, relative, of plain names")));
+    if name.len() > LIMIT_PATH
+        || name.chars().any(|c| c.is_control() || matches!(c, '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|'))
+        || !name.split('/').all(part_is_sound)
+    {
+        return Err(rejected(
+            name.escape_debug().to_string(),
+            format!("not a path that a submission may have: at most {LIMIT_PATH} bytes, relative, of plain names"),
+        ));
     }
     Ok(())
 }
@@ -215,7 +223,8 @@ mod tests {
         use tar::EntryType::{Directory, Regular};
         let plain = archive(&[("compose.yaml", Regular, "a"), ("model/app.py", Regular, "b"), (".env", Regular, "c"), (".git/x", Regular, "d")]);
         let wrapped = archive(&[("work/", Directory, ""), ("work/compose.yaml", Regular, "a"), ("./work/model/app.py", Regular, "b")]);
-        let expected: Files = [("compose.yaml", "a"), ("model/app.py", "b")].map(|(name, content)| (name.to_owned(), content.as_bytes().to_vec())).into();
+        let expected: Files =
+            [("compose.yaml", "a"), ("model/app.py", "b")].map(|(name, content)| (name.to_owned(), content.as_bytes().to_vec())).into();
         assert_eq!(read(plain.path()).expect("it is fine"), expected);
         assert_eq!(read(wrapped.path()).expect("it is fine"), expected);
     }

@@ -47,7 +47,8 @@ async fn serve() -> Result<(), String> {
     // Not joined: it waits for a line that may never come.
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines() {
-            let command = line.map_err(|error| error.to_string()).and_then(|line| serde_json::from_str::<Command>(&line).map_err(|error| error.to_string()));
+            let command =
+                line.map_err(|error| error.to_string()).and_then(|line| serde_json::from_str::<Command>(&line).map_err(|error| error.to_string()));
             if send.send(command).is_err() {
                 return;
             }
