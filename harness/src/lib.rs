@@ -6,5 +6,6 @@ pub mod engine;
 pub mod environment;
 pub mod exercise;
 pub mod exit;
+pub mod images;
 pub mod progress;
 pub mod submission;

@@ -107,7 +107,8 @@ fn instructions<'a>(text: &'a str, wrong: &mut impl FnMut(usize, String, &str)) 
                 wrong(offset, format!("the directive `{key}` is not allowed here"), "leave the line out");
             }
         }
-        if !is_comment && !(bare.is_empty() && begun.is_none()) {
+        let between = bare.is_empty() && begun.is_none();
+        if !is_comment && !between {
             let start = *begun.get_or_insert(offset + (line.len() - line.trim_start().len()));
             if !bare.ends_with('\\') {
                 found.push((start, text[start..offset + line.len()].trim_end()));

@@ -182,11 +182,11 @@ impl Check<'_> {
             return self.wrong(&format!("{here}/build"), format!("`{context}` is not a build context"), help);
         };
         let path = inside(&context, dockerfile);
-        let Some(content) = path.as_ref().and_then(|path| self.files.get(path)) else {
+        let Some(found) = path.as_ref().and_then(|path| self.files.get(path)) else {
             return self.wrong(&format!("{here}/build"), format!("there is no file `{}`", path.unwrap_or_else(|| dockerfile.to_owned())), "");
         };
         let path = path.unwrap_or_default();
-        match dockerfile::vet(&path, &String::from_utf8_lossy(content), &self.manifest.aliases) {
+        match dockerfile::vet(&path, &String::from_utf8_lossy(found), &self.manifest.aliases) {
             Ok(vetted) => {
                 self.dockerfiles.insert(name.to_owned(), vetted);
             }

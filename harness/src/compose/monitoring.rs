@@ -38,7 +38,7 @@ pub(super) fn with_rules(text: &str, glob: &str) -> String {
             if !edited.ends_with('\n') {
                 edited.push('\n');
             }
-            edited.push_str(&format!("rule_files: [\"{glob}\"]\n"));
+            edited = format!("{edited}rule_files: [\"{glob}\"]\n");
         }
     }
     // An edit that made something else of the file would be ours to answer for.
@@ -89,7 +89,9 @@ fn collect(route: &Node, edits: &mut Vec<(std::ops::Range<usize>, String)>) {
         }
     }
     if let Some(Node { kind: Kind::Sequence(children), .. }) = route.get("routes") {
-        children.iter().for_each(|child| collect(child, edits));
+        for child in children {
+            collect(child, edits);
+        }
     }
 }
 

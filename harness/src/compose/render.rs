@@ -182,7 +182,7 @@ pub fn render(vetted: &Vetted, manifest: &Manifest, images: &Images, ownership: 
             match mount {
                 Mount::Folder { source, target } => {
                     edit_monitoring(wanted.as_deref(), &source, &mut files);
-                    copies.push_str(&format!("COPY {}\n", json!([format!("{source}/"), format!("{target}/")])));
+                    copies = format!("{copies}COPY {}\n", json!([format!("{source}/"), format!("{target}/")]));
                 }
                 Mount::Volume { name, target } => mounts.push(format!("{name}:{target}")),
             }

@@ -1,0 +1,172 @@
+//! Images without a registry: one base, the platform's on top of it, the exercise's on top of those.
+//!
+//! A tag is the digest of what the image is made from, so that nothing is rebuilt when nothing changed.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::compose::Images;
+use crate::engine::Engine;
+use crate::exercise::{Exercise, hex};
+use crate::progress::Progress;
+
+const BASE: &str = "debian:trixie-slim";
+/// Targets of the platform's Dockerfile that environments use.
+const PLATFORM: [&str; 5] = ["alertmanager", "haproxy", "platform", "prometheus", "python"];
+
+/// Why an image cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// A file that it is made from cannot be read.
+    #[error("`{}`: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// A command failed.
+    #[error("`{command}` failed:\n{output}")]
+    Failed {
+        /// The command.
+        command: String,
+        /// The end of what it said.
+        output: String,
+    },
+}
+
+/// Builds what is missing and says the exact tag of every alias.
+pub async fn ensure(engine: &Engine, exercise: &Exercise, progress: &Progress) -> Result<Images, ImageError> {
+    let exercises = exercise.dir.parent().unwrap_or(Path::new(".")).to_owned();
+    let platform = exercises.join("platform");
+    let platform_digest = digest(&platform, &["Cargo.toml", "Cargo.lock", "src", "images"], "")?;
+    let own = exercise.dir.join("images");
+    let own_digest = digest(&own, &["."], &platform_digest)?;
+    let mut images = Images::new();
+    let mut missing = (Vec::new(), Vec::new());
+    for target in PLATFORM {
+        let image = Image { alias: format!("modeldown/{target}"), target: target.to_owned(), tag: platform_digest.clone() };
+        missing.0.extend(image.missing(engine, &mut images).await);
+    }
+    for one in &exercise.manifest.images {
+        let image = Image { alias: one.alias.clone(), target: one.target.clone(), tag: own_digest.clone() };
+        missing.1.extend(image.missing(engine, &mut images).await);
+    }
+    if !missing.0.is_empty() {
+        base(engine, progress).await?;
+        progress.step("building the platform's images (minutes, once)");
+        build(engine, &platform, "images/Dockerfile", &missing.0).await?;
+    }
+    if !missing.1.is_empty() {
+        progress.step("building the exercise's images (once)");
+        build(engine, &own, "Dockerfile", &missing.1).await?;
+    }
+    Ok(images)
+}
+
+struct Image {
+    alias: String,
+    target: String,
+    tag: String,
+}
+
+impl Image {
+    /// Itself, if it is not there yet. Candidates' Dockerfiles name the alias alone, so `latest` follows the exact tag.
+    async fn missing(self, engine: &Engine, images: &mut Images) -> Option<Self> {
+        let exact = format!("{}:{}", self.alias, self.tag);
+        images.insert(self.alias.clone(), exact.clone());
+        let options = bollard::query_parameters::TagImageOptionsBuilder::new().repo(&self.alias).tag("latest").build();
+        engine.api.tag_image(&exact, Some(options)).await.is_err().then_some(self)
+    }
+}
+
+async fn build(engine: &Engine, context: &Path, dockerfile: &str, images: &[Image]) -> Result<(), ImageError> {
+    let certificates = ["/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/cert.pem"].into_iter().find(|path| Path::new(path).exists());
+    let secrets = certificates.map_or_else(|| json!({}), |path| json!({ "ca": { "file": path } }));
+    let wanted: Vec<&str> = certificates.map(|_| "ca").into_iter().collect();
+    let services: serde_json::Map<_, _> = images
+        .iter()
+        .map(|image| {
+            let build = json!({
+                "context": context, "dockerfile": dockerfile, "target": image.target, "secrets": wanted,
+                "tags": [format!("{}:latest", image.alias)],
+            });
+            (image.target.clone(), json!({ "image": format!("{}:{}", image.alias, image.tag), "build": build }))
+        })
+        .collect();
+    let project = json!({ "name": "modeldown-images", "services": services, "secrets": secrets }).to_string();
+    let mut command = engine.command();
+    command.args(["compose", "--progress", "plain", "--file", "-", "build"]);
+    run(command, "docker compose build", Some(project.as_bytes())).await
+}
+
+/// The base: pulled, else made from the distribution's packages.
+async fn base(engine: &Engine, progress: &Progress) -> Result<(), ImageError> {
+    if engine.api.inspect_image(BASE).await.is_ok() {
+        return Ok(());
+    }
+    progress.step(format!("getting {BASE}"));
+    let mut pull = engine.command();
+    pull.args(["pull", "--quiet", BASE]);
+    if run(pull, "docker pull", None).await.is_ok() {
+        return Ok(());
+    }
+    progress.step(format!("no registry answers: making {BASE} from Debian's packages"));
+    let script = format!(
+        "set -eu; dir=$(mktemp -d); trap 'rm -rf \"$dir\"' EXIT; debootstrap --variant=minbase trixie \"$dir/root\" >\"$dir/log\" 2>&1 || {{ tail -5 \"$dir/log\" >&2; exit 1; }}; \
+         rm -rf \"$dir\"/root/var/cache/apt/archives/*.deb; tar -C \"$dir/root\" -c . | docker import - {BASE}"
+    );
+    let mut make = engine.command();
+    // The same cleared environment and engine, for a shell.
+    let mut shell = tokio::process::Command::new("sh");
+    shell.env_clear().envs(make.as_std_mut().get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))));
+    shell.args(["-c", &script]).kill_on_drop(true).process_group(0).stdin(Stdio::null());
+    run(shell, "debootstrap (needs root: run `make setup`, or `docker pull` the base yourself)", None).await
+}
+
+async fn run(mut command: tokio::process::Command, name: &str, input: Option<&[u8]>) -> Result<(), ImageError> {
+    let failed = |output: String| ImageError::Failed { command: name.to_owned(), output };
+    let stdin = if input.is_some() { Stdio::piped() } else { Stdio::null() };
+    let mut child = command.stdin(stdin).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(|error| failed(error.to_string()))?;
+    if let (Some(input), Some(mut stdin)) = (input, child.stdin.take()) {
+        stdin.write_all(input).await.map_err(|error| failed(error.to_string()))?;
+    }
+    let mut said = Vec::new();
+    if let Some(mut stderr) = child.stderr.take() {
+        stderr.read_to_end(&mut said).await.map_err(|error| failed(error.to_string()))?;
+    }
+    let status = child.wait().await.map_err(|error| failed(error.to_string()))?;
+    let said = String::from_utf8_lossy(&said);
+    let lines: Vec<&str> = said.lines().collect();
+    if status.success() { Ok(()) } else { Err(failed(lines[lines.len().saturating_sub(20)..].join("\n"))) }
+}
+
+/// The first twelve digits of the digest of files and folders, and of what they stand on.
+fn digest(root: &Path, parts: &[&str], on: &str) -> Result<String, ImageError> {
+    let mut sum = Sha256::new();
+    sum.update(on);
+    let mut waiting: Vec<PathBuf> = parts.iter().map(|part| root.join(part)).collect();
+    let mut files = Vec::new();
+    while let Some(path) = waiting.pop() {
+        let failed = |source| ImageError::File { path: path.clone(), source };
+        if std::fs::metadata(&path).map_err(failed)?.is_dir() {
+            for entry in std::fs::read_dir(&path).map_err(failed)? {
+                waiting.push(entry.map_err(failed)?.path());
+            }
+        } else {
+            files.push(path);
+        }
+    }
+    files.sort();
+    for path in files {
+        let content = std::fs::read(&path).map_err(|source| ImageError::File { path: path.clone(), source })?;
+        sum.update(path.strip_prefix(root).unwrap_or(&path).to_string_lossy().as_bytes());
+        sum.update((content.len() as u64).to_le_bytes());
+        sum.update(content);
+    }
+    Ok(hex(&sum.finalize())[..12].to_owned())
+}
