@@ -1,0 +1,60 @@
+//! Removing what belongs to a lease, found by its label: containers, networks, volumes, built images. Nothing else is touched.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bollard::query_parameters::{
+    ListContainersOptionsBuilder, ListImagesOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
+    RemoveImageOptionsBuilder, RemoveVolumeOptions,
+};
+use tokio::time::sleep;
+
+use super::docker::EnvironmentError;
+use crate::engine::Engine;
+
+/// How many looks there are at most; a `docker compose` that was killed may create things for a moment longer.
+const LOOKS: u32 = 100;
+
+/// Removes everything of a lease until two looks in a row find nothing.
+pub async fn sweep(engine: &Engine, lease: &str) -> Result<(), EnvironmentError> {
+    let filters = HashMap::from([("label", vec![format!("modeldown.lease={lease}")])]);
+    let (mut quiet, mut last) = (0, Ok(()));
+    for _ in 0..LOOKS {
+        match look(engine, &filters).await {
+            Ok(0) => quiet += 1,
+            Ok(_) => quiet = 0,
+            // Someone else may remove the same thing just now; what stays is found by the next look.
+            Err(error) => (quiet, last) = (0, Err(error)),
+        }
+        if quiet == 2 {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+    last
+}
+
+async fn look(engine: &Engine, filters: &HashMap<&str, Vec<String>>) -> Result<usize, EnvironmentError> {
+    let api = &engine.api;
+    let mut found = 0;
+    let all = ListContainersOptionsBuilder::new().all(true).filters(filters).build();
+    for container in api.list_containers(Some(all)).await? {
+        found += 1;
+        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+        api.remove_container(&container.id.unwrap_or_default(), Some(options)).await?;
+    }
+    for network in api.list_networks(Some(ListNetworksOptionsBuilder::new().filters(filters).build())).await? {
+        found += 1;
+        api.remove_network(&network.id.unwrap_or_default()).await?;
+    }
+    let volumes = api.list_volumes(Some(ListVolumesOptionsBuilder::new().filters(filters).build())).await?;
+    for volume in volumes.volumes.unwrap_or_default() {
+        found += 1;
+        api.remove_volume(&volume.name, None::<RemoveVolumeOptions>).await?;
+    }
+    for image in api.list_images(Some(ListImagesOptionsBuilder::new().filters(filters).build())).await? {
+        found += 1;
+        api.remove_image(&image.id, Some(RemoveImageOptionsBuilder::new().force(true).build()), None).await?;
+    }
+    Ok(found)
+}
