@@ -1,5 +1,6 @@
 //! Exit codes, and whose fault an error is: one place, so that no `?` can turn one into the other.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 /// Whose an error is.
@@ -40,4 +41,21 @@ pub fn code(owner: Owner) -> ExitCode {
         Owner::Operator => USAGE,
         Owner::Engine => ENGINE,
     })
+}
+
+/// Runs a program's asynchronous main function; a panic of ours is [`NOT_GRADED`], whatever it was doing.
+pub fn guarded<F: Future<Output = ExitCode>>(main: impl FnOnce() -> F) -> ExitCode {
+    let run = || match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => {
+            let code = runtime.block_on(main());
+            // A thread that waits for a line of a terminal must not keep the program.
+            runtime.shutdown_background();
+            code
+        }
+        Err(error) => {
+            eprintln!("cannot start: {error}");
+            ExitCode::from(NOT_GRADED)
+        }
+    };
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| ExitCode::from(NOT_GRADED))
 }

@@ -1,5 +1,6 @@
 //! Everything that exists without grading: exercises and their variants, the strict Compose model, environments and leases.
 
+pub mod cli;
 pub mod compose;
 pub mod document;
 pub mod engine;
@@ -7,5 +8,6 @@ pub mod environment;
 pub mod exercise;
 pub mod exit;
 pub mod images;
+pub mod interrupt;
 pub mod progress;
 pub mod submission;

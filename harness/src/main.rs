@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! The command `harness`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    harness::cli::main()
+}

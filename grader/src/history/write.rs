@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -84,8 +84,8 @@ fn pretty(value: &impl serde::Serialize) -> Vec<u8> {
     text
 }
 
-fn write(mut events: mpsc::Receiver<Event>, file: File, path: &PathBuf) -> Result<(), HistoryError> {
-    let failed = |source| HistoryError::File { path: path.clone(), source };
+fn write(mut events: mpsc::Receiver<Event>, file: File, path: &Path) -> Result<(), HistoryError> {
+    let failed = |source| HistoryError::File { path: path.to_owned(), source };
     let mut out = zstd::Encoder::new(file, 3).map_err(failed)?;
     while let Some(event) = events.blocking_recv() {
         let mut line = serde_json::to_vec(&event).map_err(|error| failed(error.into()))?;

@@ -1,8 +1,11 @@
 //! Which container engine there is, and how it is spoken to: its API for looking, `docker compose` for life cycles.
 
 use std::path::Path;
+use std::process::{Output, Stdio};
 
 use bollard::Docker as Api;
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 /// Where engines usually listen.
@@ -57,7 +60,7 @@ impl Engine {
         Ok(Self { api, host, version })
     }
 
-    /// The `docker` command for this engine, in a process group of its own and with a cleared environment.
+    /// The `docker` command for this engine, with a cleared environment.
     pub fn command(&self) -> Command {
         let mut command = Command::new("docker");
         command.env_clear();
@@ -66,8 +69,45 @@ impl Engine {
                 command.env(name, value);
             }
         }
-        command.env("DOCKER_HOST", &self.host).process_group(0).kill_on_drop(true).stdin(std::process::Stdio::null());
+        command.env("DOCKER_HOST", &self.host);
         command
+    }
+}
+
+/// Runs a command of [`Engine::command`] to its end. Whoever drops the future ends the command and every process that it started:
+/// `docker` leaves `docker-compose` running when it is killed alone.
+pub async fn run(mut command: Command, input: Option<&[u8]>) -> std::io::Result<Output> {
+    command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() }).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.process_group(0).kill_on_drop(true).spawn()?;
+    let mut group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
+    let stdin = child.stdin.take();
+    let feed = async {
+        if let (Some(input), Some(mut stdin)) = (input, stdin) {
+            // A command that ends before it has read everything says so by its exit code.
+            drop(stdin.write_all(input).await);
+        }
+    };
+    let ((), output) = tokio::join!(feed, child.wait_with_output());
+    group.0 = None;
+    output
+}
+
+/// The last lines of what a command said.
+pub fn tail(said: &[u8]) -> String {
+    let said = String::from_utf8_lossy(said);
+    let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
+}
+
+/// A process group that is killed unless it ended by itself.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0 {
+            // It may be gone already.
+            let _ = kill_process_group(leader, Signal::KILL);
+        }
     }
 }
 

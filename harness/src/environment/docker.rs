@@ -2,17 +2,28 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::pin::Pin;
 use std::time::Duration;
 
-use bollard::query_parameters::{InspectContainerOptions, ListContainersOptionsBuilder};
-use tokio::io::AsyncReadExt;
-use tokio::process::Command;
+use bollard::container::LogOutput;
+use bollard::models::EventMessage;
+use bollard::query_parameters::{
+    AttachContainerOptionsBuilder, EventsOptionsBuilder, InspectContainerOptions, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
+    LogsOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder, UploadToContainerOptionsBuilder,
+};
+use bytes::Bytes;
+use futures_util::future::join_all;
+use futures_util::{Stream, StreamExt};
+use tokio::io::AsyncWrite;
 use tokio::time::{Instant, sleep};
 
+use super::sweep::{Sweep, sweep};
 use crate::compose::ROLE_LABEL;
-use crate::engine::Engine;
+use crate::engine::{self, Engine};
 use crate::exit::Owner;
+
+/// The most of a service's log that is kept.
+const LOG_LIMIT: usize = 256 * 1024;
 
 /// How often the engine is asked while something is waited for.
 const LOOK: Duration = Duration::from_millis(200);
@@ -20,8 +31,8 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Why an environment does not do what it should.
 #[derive(Debug, thiserror::Error)]
 pub enum EnvironmentError {
-    /// `docker compose` failed.
-    #[error("`docker compose {command}` failed:\n{output}")]
+    /// A command of `docker` failed.
+    #[error("`docker {command}` failed:\n{output}")]
     Compose {
         /// Its command.
         command: String,
@@ -33,6 +44,20 @@ pub enum EnvironmentError {
     /// The engine's API failed.
     #[error("the container engine: {0}")]
     Api(#[from] bollard::errors::Error),
+    /// The folder of leases cannot be read or written.
+    #[error("leases: {0}")]
+    Leases(std::io::Error),
+}
+
+impl EnvironmentError {
+    /// Whose error it is.
+    pub fn owner(&self) -> Owner {
+        match self {
+            Self::Compose { owner, .. } => *owner,
+            Self::Api(_) => Owner::Engine,
+            Self::Leases(_) => Owner::Grader,
+        }
+    }
 }
 
 /// What a wait came to.
@@ -97,34 +122,118 @@ impl Docker {
         Self { engine, project: project.to_owned(), lease: lease.to_owned(), folder }
     }
 
-    /// Builds what is built and starts what is not running.
+    /// Builds the images that the submission brings.
+    pub async fn build(&self) -> Result<(), EnvironmentError> {
+        self.compose(&["build"]).await
+    }
+
+    /// Starts what is not running, builds what is missing or changed first.
     pub async fn up(&self) -> Result<(), EnvironmentError> {
         self.compose(&["up", "--detach", "--build", "--quiet-pull"]).await
     }
 
-    /// Stops everything and keeps containers and volumes.
-    pub async fn stop(&self) -> Result<(), EnvironmentError> {
-        self.compose(&["stop", "--timeout", "5"]).await
+    /// Starts what is not running, from images that there are.
+    pub async fn start(&self) -> Result<(), EnvironmentError> {
+        self.compose(&["up", "--detach", "--no-build", "--quiet-pull"]).await
+    }
+
+    /// Creates services anew, from images that there are.
+    pub async fn recreate(&self, services: &[String]) -> Result<(), EnvironmentError> {
+        let names = services.iter().map(String::as_str);
+        let arguments: Vec<&str> = ["up", "--detach", "--no-build", "--force-recreate", "--timeout", "2"].into_iter().chain(names).collect();
+        self.compose(&arguments).await
     }
 
     async fn compose(&self, arguments: &[&str]) -> Result<(), EnvironmentError> {
-        let mut command: Command = self.engine.command();
+        let mut command = self.engine.command();
         command.current_dir(&self.folder).args(["compose", "--progress", "plain"]).args(arguments);
-        let failed = |output: String, owner| EnvironmentError::Compose { command: arguments.join(" "), output, owner };
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(|error| failed(error.to_string(), Owner::Engine))?;
-        let mut said = Vec::new();
-        if let Some(mut stderr) = child.stderr.take() {
-            stderr.read_to_end(&mut said).await.map_err(|error| failed(error.to_string(), Owner::Engine))?;
-        }
-        let status = child.wait().await.map_err(|error| failed(error.to_string(), Owner::Engine))?;
-        if status.success() {
+        let failed = |output: String, owner| EnvironmentError::Compose { command: format!("compose {}", arguments.join(" ")), output, owner };
+        let output = engine::run(command, None).await.map_err(|error| failed(error.to_string(), Owner::Engine))?;
+        if output.status.success() {
             return Ok(());
         }
-        let said = String::from_utf8_lossy(&said);
-        let lines: Vec<&str> = said.lines().collect();
         // BuildKit names the file and the line when a Dockerfile of the submission is at fault.
-        let owner = if said.contains("failed to solve") { Owner::Candidate } else { Owner::Engine };
-        Err(failed(lines[lines.len().saturating_sub(20)..].join("\n"), owner))
+        let solved = !String::from_utf8_lossy(&output.stderr).contains("failed to solve");
+        Err(failed(engine::tail(&output.stderr), if solved { Owner::Engine } else { Owner::Candidate }))
+    }
+
+    /// The container of a service.
+    fn container(&self, service: &str) -> String {
+        format!("{}-{service}-1", self.project)
+    }
+
+    /// Both ends of a service's standard streams: what it is told, and what it says from its first byte on.
+    pub async fn attach(&self, service: &str) -> Result<(Input, Output), EnvironmentError> {
+        let options = AttachContainerOptionsBuilder::new().stdin(true).stdout(true).stream(true).logs(true).build();
+        let attached = self.engine.api.attach_container(&self.container(service), Some(options)).await?;
+        Ok((attached.input, Box::pin(attached.output.filter_map(stdout))))
+    }
+
+    /// What a service says from its first byte on, without an end while it runs.
+    pub fn follow(&self, service: &str) -> Output {
+        let options = LogsOptionsBuilder::new().stdout(true).follow(true).build();
+        let (api, container) = (self.engine.api.clone(), self.container(service));
+        Box::pin(api.logs(&container, Some(options)).filter_map(stdout))
+    }
+
+    /// Everything that a service said, the last 256 KiB of it at most.
+    pub async fn logs(&self, service: &str) -> Result<Vec<u8>, EnvironmentError> {
+        let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail("2000").build();
+        let mut lines = Box::pin(self.engine.api.logs(&self.container(service), Some(options)));
+        let mut said = Vec::new();
+        while let Some(line) = lines.next().await {
+            said.extend_from_slice(&line?.into_bytes());
+        }
+        let excess = said.len().saturating_sub(LOG_LIMIT);
+        said.drain(..excess);
+        Ok(said)
+    }
+
+    /// Every change of a container's state from now on.
+    pub fn transitions(&self) -> impl Stream<Item = Result<Transition, EnvironmentError>> + Send + 'static {
+        let project = format!("com.docker.compose.project={}", self.project);
+        let filters = HashMap::from([("label", vec![project]), ("type", vec!["container".to_owned()])]);
+        let options = EventsOptionsBuilder::new().filters(&filters).build();
+        let events = self.engine.api.clone().events(Some(options));
+        events.filter_map(async |event| match event {
+            Ok(event) => Transition::read(event).map(Ok),
+            Err(error) => Some(Err(error.into())),
+        })
+    }
+
+    /// Kills a service; Docker takes this for a stop by hand and does not start it again.
+    pub async fn kill(&self, service: &str) -> Result<Disturbance, EnvironmentError> {
+        let options = KillContainerOptionsBuilder::new().signal("SIGKILL").build();
+        self.engine.api.kill_container(&self.container(service), Some(options)).await?;
+        Ok(Disturbance { fault: "kill".to_owned(), target: service.to_owned() })
+    }
+
+    /// Ends a disturbance.
+    pub async fn mend(&self, disturbance: Disturbance) -> Result<(), EnvironmentError> {
+        let container = self.container(&disturbance.target);
+        Ok(self.engine.api.start_container(&container, None::<StartContainerOptions>).await?)
+    }
+
+    /// Unpacks an archive in a folder of a service.
+    pub async fn put(&self, service: &str, folder: &str, archive: Vec<u8>) -> Result<(), EnvironmentError> {
+        let options = UploadToContainerOptionsBuilder::new().path(folder).build();
+        let body = bollard::body_full(archive.into());
+        Ok(self.engine.api.upload_to_container(&self.container(service), Some(options), body).await?)
+    }
+
+    /// Stops every container, all at once, and keeps them.
+    pub async fn stop(&self) -> Result<(), EnvironmentError> {
+        let services = self.services().await?;
+        let stop = |container: String| async move {
+            let options = StopContainerOptionsBuilder::new().t(5).build();
+            self.engine.api.stop_container(&container, Some(options)).await
+        };
+        let stopped = join_all(services.into_iter().filter(|service| service.state != "exited").map(|service| stop(service.container))).await;
+        // One that stopped by itself meanwhile is what was wanted.
+        stopped
+            .into_iter()
+            .find(|one| !matches!(one, Ok(()) | Err(bollard::errors::Error::DockerResponseServerError { status_code: 304 | 404, .. })))
+            .map_or(Ok(()), |one| Ok(one?))
     }
 
     /// Every container of the environment.
@@ -175,6 +284,62 @@ impl Docker {
 
     /// Removes everything of the environment, volumes and built images too, until two looks find nothing.
     pub async fn close(&self) -> Result<(), EnvironmentError> {
-        super::sweep::sweep(&self.engine, &self.lease).await
+        sweep(&self.engine, &self.lease, Sweep::Everything).await
     }
+}
+
+/// What a service is told.
+pub type Input = Pin<Box<dyn AsyncWrite + Send>>;
+/// What a service says, in pieces.
+pub type Output = Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
+
+async fn stdout(piece: Result<LogOutput, bollard::errors::Error>) -> Option<std::io::Result<Bytes>> {
+    match piece {
+        Ok(LogOutput::StdOut { message } | LogOutput::Console { message }) => Some(Ok(message)),
+        Ok(_) => None,
+        Err(error) => Some(Err(std::io::Error::other(error))),
+    }
+}
+
+/// A fault that is held until [`Docker::mend`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disturbance {
+    /// Its kind, such as `kill`.
+    pub fault: String,
+    /// The service that it hits.
+    pub target: String,
+}
+
+/// A change of a container's state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transition {
+    /// The Compose service.
+    pub service: String,
+    /// Its role, if it has one.
+    pub role: Option<String>,
+    /// Docker's word: `start`, `die`, `oom`, `health_status: unhealthy`, ...
+    pub action: String,
+    /// The exit code, when it died.
+    pub exit_code: Option<i64>,
+}
+
+impl Transition {
+    /// The change that an event tells of; running a health check changes nothing.
+    fn read(event: EventMessage) -> Option<Self> {
+        let action =
+            event.action.filter(|action| !action.starts_with("exec_") && !matches!(action.as_str(), "attach" | "archive-path" | "extract-to-dir"))?;
+        let mut attributes = event.actor?.attributes?;
+        let exit_code = attributes.get("exitCode").and_then(|code| code.parse().ok());
+        Some(Self { service: attributes.remove("com.docker.compose.service")?, role: attributes.remove(ROLE_LABEL), action, exit_code })
+    }
+}
+
+/// Runs an image once under a lease, without a network: input on stdin, output from stdout.
+pub async fn run_once(engine: &Engine, lease: &str, image: &str, input: &[u8]) -> Result<Vec<u8>, EnvironmentError> {
+    let mut command = engine.command();
+    command.args(["run", "--rm", "--interactive", "--network", "none", "--cap-drop", "ALL", "--memory", "512m", "--label"]);
+    command.arg(format!("modeldown.lease={lease}")).arg(image);
+    let failed = |output: String| EnvironmentError::Compose { command: format!("run {image}"), output, owner: Owner::Grader };
+    let output = engine::run(command, Some(input)).await.map_err(|error| failed(error.to_string()))?;
+    if output.status.success() { Ok(output.stdout) } else { Err(failed(engine::tail(&output.stderr))) }
 }

@@ -46,8 +46,9 @@ pub struct Lease {
     /// What its file says.
     pub record: Record,
     path: PathBuf,
-    /// Held while the process lives.
-    _lock: Option<File>,
+    /// Locked while the process lives; a candidate's lease needs no lock.
+    #[allow(dead_code, reason = "holding it is its use")]
+    lock: Option<File>,
 }
 
 /// The folder where leases are kept.
@@ -62,8 +63,12 @@ impl Leases {
         let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
         let home = || std::env::var_os("HOME").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from).join(".local/state");
         let dir = state.unwrap_or_else(home).join("modeldown");
+        Self::in_folder(&dir)
+    }
+
+    fn in_folder(dir: &Path) -> std::io::Result<Self> {
         std::fs::create_dir_all(dir.join("leases"))?;
-        Ok(Self { dir })
+        Ok(Self { dir: dir.to_owned() })
     }
 
     /// The name under which this installation and user own resources.
@@ -75,31 +80,23 @@ impl Leases {
         Ok(std::fs::read_to_string(path)?.trim().to_owned())
     }
 
-    /// Takes a new lease, for so many hours.
-    pub fn take(&self, hold: Hold, exercise: &str, folder: &Path, hours: i64) -> std::io::Result<Lease> {
+    /// Takes a new lease for this process, for so many hours.
+    pub fn take(&self, exercise: &str, folder: &Path, hours: i64) -> std::io::Result<Lease> {
         let id = Seed::fresh().to_string();
         let now = jiff::Timestamp::now();
         let expires = now.checked_add(jiff::Span::new().hours(hours)).unwrap_or(now);
         let record = Record {
             project: format!("{exercise}-{}", &id[..id.len().min(8)]),
             id,
-            hold,
+            hold: Hold::Attached,
             folder: folder.to_owned(),
             exercise: exercise.to_owned(),
             started: now.to_string(),
             expires: expires.to_string(),
         };
-        let path = self.dir.join("leases").join(format!("{}.json", record.id));
-        replace(&path, &serde_json::to_vec_pretty(&record)?)?;
-        let lock = match hold {
-            Hold::Attached => {
-                let file = File::open(&path)?;
-                file.lock()?;
-                Some(file)
-            }
-            Hold::Detached => None,
-        };
-        Ok(Lease { record, path, _lock: lock })
+        let path = self.path(&record.id);
+        let lock = replace(&path, &serde_json::to_vec_pretty(&record)?)?;
+        Ok(Lease { record, path, lock: Some(lock) })
     }
 
     /// Every lease that there is.
@@ -117,7 +114,7 @@ impl Leases {
     /// The detached lease of a folder.
     pub fn of_folder(&self, folder: &Path) -> std::io::Result<Option<Lease>> {
         let record = self.all()?.into_iter().find(|record| record.hold == Hold::Detached && record.folder == folder);
-        Ok(record.map(|record| Lease { path: self.path(&record.id), record, _lock: None }))
+        Ok(record.map(|record| Lease { path: self.path(&record.id), record, lock: None }))
     }
 
     /// Attached leases whose command is dead.
@@ -127,7 +124,7 @@ impl Leases {
             let path = self.path(&record.id);
             let Ok(file) = File::open(&path) else { continue };
             match file.try_lock() {
-                Ok(()) => dead.push(Lease { record, path, _lock: Some(file) }),
+                Ok(()) => dead.push(Lease { record, path, lock: Some(file) }),
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) => return Err(error),
             }
@@ -146,15 +143,44 @@ impl Lease {
         Ownership { lease: self.record.id.clone(), owner: owner.to_owned(), expires: self.record.expires.clone() }
     }
 
+    /// Leaves the lease to the candidate: it outlives this process.
+    pub fn detach(&mut self) -> std::io::Result<()> {
+        self.record.hold = Hold::Detached;
+        self.lock = Some(replace(&self.path, &serde_json::to_vec_pretty(&self.record)?)?);
+        Ok(())
+    }
+
     /// Ends the lease, once nothing of it is left.
     pub fn end(self) -> std::io::Result<()> {
         std::fs::remove_file(&self.path)
     }
 }
 
-fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
+/// Writes a file that nobody ever sees half-written or unlocked.
+fn replace(path: &Path, content: &[u8]) -> std::io::Result<File> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     std::io::Write::write_all(&mut file, content)?;
-    file.persist(path).map(drop).map_err(|error| error.error)
+    file.as_file().lock()?;
+    file.persist(path).map_err(|error| error.error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_lease_whose_command_is_dead_may_be_swept() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let leases = Leases::in_folder(dir.path()).expect("it is writable");
+        let mut live = leases.take("model-down", Path::new("/a"), 1).expect("it is writable");
+        assert!(leases.dead().expect("readable").is_empty());
+        drop(leases.take("model-down", Path::new("/b"), 1).expect("it is writable"));
+        let dead: Vec<PathBuf> = leases.dead().expect("readable").into_iter().map(|lease| lease.record.folder).collect();
+        assert_eq!(dead, [PathBuf::from("/b")]);
+        live.detach().expect("writable");
+        drop(live);
+        assert_eq!(leases.dead().expect("readable").len(), 1);
+        assert!(leases.of_folder(Path::new("/a")).expect("readable").is_some());
+    }
 }

@@ -15,12 +15,21 @@ use crate::engine::Engine;
 /// How many looks there are at most; a `docker compose` that was killed may create things for a moment longer.
 const LOOKS: u32 = 100;
 
-/// Removes everything of a lease until two looks in a row find nothing.
-pub async fn sweep(engine: &Engine, lease: &str) -> Result<(), EnvironmentError> {
+/// What is swept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sweep {
+    /// Containers and networks: what can be made again and loses nobody's data.
+    Running,
+    /// Volumes and built images too.
+    Everything,
+}
+
+/// Removes what belongs to a lease until two looks in a row find nothing.
+pub async fn sweep(engine: &Engine, lease: &str, what: Sweep) -> Result<(), EnvironmentError> {
     let filters = HashMap::from([("label", vec![format!("modeldown.lease={lease}")])]);
     let (mut quiet, mut last) = (0, Ok(()));
     for _ in 0..LOOKS {
-        match look(engine, &filters).await {
+        match look(engine, &filters, what).await {
             Ok(0) => quiet += 1,
             Ok(_) => quiet = 0,
             // Someone else may remove the same thing just now; what stays is found by the next look.
@@ -34,18 +43,22 @@ pub async fn sweep(engine: &Engine, lease: &str) -> Result<(), EnvironmentError>
     last
 }
 
-async fn look(engine: &Engine, filters: &HashMap<&str, Vec<String>>) -> Result<usize, EnvironmentError> {
+async fn look(engine: &Engine, filters: &HashMap<&str, Vec<String>>, what: Sweep) -> Result<usize, EnvironmentError> {
     let api = &engine.api;
     let mut found = 0;
     let all = ListContainersOptionsBuilder::new().all(true).filters(filters).build();
     for container in api.list_containers(Some(all)).await? {
         found += 1;
-        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+        // Volumes without a name carry no label and go with their container.
+        let options = RemoveContainerOptionsBuilder::new().force(true).v(what == Sweep::Everything).build();
         api.remove_container(&container.id.unwrap_or_default(), Some(options)).await?;
     }
     for network in api.list_networks(Some(ListNetworksOptionsBuilder::new().filters(filters).build())).await? {
         found += 1;
         api.remove_network(&network.id.unwrap_or_default()).await?;
+    }
+    if what == Sweep::Running {
+        return Ok(found);
     }
     let volumes = api.list_volumes(Some(ListVolumesOptionsBuilder::new().filters(filters).build())).await?;
     for volume in volumes.volumes.unwrap_or_default() {

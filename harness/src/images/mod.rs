@@ -3,18 +3,17 @@
 //! A tag is the digest of what the image is made from, so that nothing is rebuilt when nothing changed.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::compose::Images;
-use crate::engine::Engine;
+use crate::engine::{self, Engine};
 use crate::exercise::{Exercise, hex};
 use crate::progress::Progress;
 
-const BASE: &str = "debian:trixie-slim";
+/// What every image stands on.
+pub const BASE: &str = "debian:trixie-slim";
 /// Targets of the platform's Dockerfile that environments use.
 const PLATFORM: [&str; 5] = ["alertmanager", "haproxy", "platform", "prometheus", "python"];
 
@@ -120,29 +119,17 @@ async fn base(engine: &Engine, progress: &Progress) -> Result<(), ImageError> {
         "set -eu; dir=$(mktemp -d); trap 'rm -rf \"$dir\"' EXIT; debootstrap --variant=minbase trixie \"$dir/root\" >\"$dir/log\" 2>&1 || {{ tail -5 \"$dir/log\" >&2; exit 1; }}; \
          rm -rf \"$dir\"/root/var/cache/apt/archives/*.deb; tar -C \"$dir/root\" -c . | docker import - {BASE}"
     );
-    let mut make = engine.command();
-    // The same cleared environment and engine, for a shell.
     let mut shell = tokio::process::Command::new("sh");
-    shell.env_clear().envs(make.as_std_mut().get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))));
-    shell.args(["-c", &script]).kill_on_drop(true).process_group(0).stdin(Stdio::null());
+    // The same cleared environment and engine as every command.
+    shell.env_clear().envs(engine.command().as_std().get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))));
+    shell.args(["-c", &script]);
     run(shell, "debootstrap (needs root: run `make setup`, or `docker pull` the base yourself)", None).await
 }
 
-async fn run(mut command: tokio::process::Command, name: &str, input: Option<&[u8]>) -> Result<(), ImageError> {
+async fn run(command: tokio::process::Command, name: &str, input: Option<&[u8]>) -> Result<(), ImageError> {
     let failed = |output: String| ImageError::Failed { command: name.to_owned(), output };
-    let stdin = if input.is_some() { Stdio::piped() } else { Stdio::null() };
-    let mut child = command.stdin(stdin).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(|error| failed(error.to_string()))?;
-    if let (Some(input), Some(mut stdin)) = (input, child.stdin.take()) {
-        stdin.write_all(input).await.map_err(|error| failed(error.to_string()))?;
-    }
-    let mut said = Vec::new();
-    if let Some(mut stderr) = child.stderr.take() {
-        stderr.read_to_end(&mut said).await.map_err(|error| failed(error.to_string()))?;
-    }
-    let status = child.wait().await.map_err(|error| failed(error.to_string()))?;
-    let said = String::from_utf8_lossy(&said);
-    let lines: Vec<&str> = said.lines().collect();
-    if status.success() { Ok(()) } else { Err(failed(lines[lines.len().saturating_sub(20)..].join("\n"))) }
+    let output = engine::run(command, input).await.map_err(|error| failed(error.to_string()))?;
+    if output.status.success() { Ok(()) } else { Err(failed(engine::tail(&output.stderr))) }
 }
 
 /// The first twelve digits of the digest of files and folders, and of what they stand on.

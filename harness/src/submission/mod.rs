@@ -6,6 +6,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::exercise::{Files, VARIANT_FILE};
+use crate::exit::Owner;
 
 /// The most files that a submission may have.
 const LIMIT_FILES: usize = 2_000;
@@ -33,6 +34,16 @@ pub enum SubmissionError {
         /// The system's words.
         source: std::io::Error,
     },
+}
+
+impl SubmissionError {
+    /// Whose error it is.
+    pub fn owner(&self) -> Owner {
+        match self {
+            Self::Rejected { .. } => Owner::Candidate,
+            Self::File { .. } => Owner::Operator,
+        }
+    }
 }
 
 fn rejected(path: impl Into<String>, message: impl Into<String>) -> SubmissionError {

@@ -1,0 +1,162 @@
+//! The command `harness`: one file a subcommand. Data goes to stdout, progress and errors to stderr.
+
+mod doctor;
+mod gc;
+mod list;
+mod start;
+mod status;
+mod stop;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::document::Problems;
+use crate::engine::{Engine, EngineError};
+use crate::environment::{EnvironmentError, Leases, Sweep, sweep};
+use crate::exercise::ExerciseError;
+use crate::exit::{self, Owner};
+use crate::images::ImageError;
+use crate::interrupt::Interrupt;
+use crate::submission::SubmissionError;
+
+const EXAMPLES: &str = "\
+Examples:
+  harness list                                  what there is to repair
+  harness start model-down                      a broken deployment in work/model-down
+  harness start model-down --seed acme-42       always the same breaks
+  harness status --dir work/model-down          what runs, where, and how long is left
+  harness stop --dir work/model-down            ends it; files and volumes stay
+
+Exit codes: 0 done, 2 wrong usage or exercise, 3 a workspace that breaks the rules,
+4 our fault or the machine's, 5 no usable container engine, 130 and 143 interrupted.";
+
+#[derive(Parser)]
+#[command(name = "harness", version, about = "Starts broken model deployments for candidates to repair", after_help = EXAMPLES)]
+struct Cli {
+    /// The folder of exercises; else `exercises` beside the program or above the current folder.
+    #[arg(long, global = true, value_name = "DIR")]
+    exercises: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Lists the exercises.
+    List(list::Arguments),
+    /// Makes a workspace, or takes the one that is there, and starts its environment.
+    Start(start::Arguments),
+    /// Says what runs, under which addresses, and how long is left.
+    Status(status::Arguments),
+    /// Ends an environment; the workspace stays as it is.
+    Stop(stop::Arguments),
+    /// Removes what dead commands and lost workspaces left behind.
+    Gc(gc::Arguments),
+    /// Says what this machine has, what it lacks, and how to get it.
+    Doctor(doctor::Arguments),
+}
+
+/// Why a command ended early.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    #[error(transparent)]
+    Exercise(#[from] ExerciseError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error(transparent)]
+    Images(#[from] ImageError),
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
+    #[error(transparent)]
+    Submission(#[from] SubmissionError),
+    #[error("the workspace breaks the rules of the exercise, so nothing was started:\n{0}")]
+    Policy(Problems),
+    #[error("`{}`: {source}", path.display())]
+    File { path: PathBuf, source: std::io::Error },
+    #[error("leases: {0}")]
+    Leases(std::io::Error),
+    #[error("{0}")]
+    Usage(String),
+    #[error("{0}")]
+    Interrupted(#[from] Interrupt),
+    #[error("this machine cannot run an exercise yet")]
+    Unusable,
+}
+
+impl CliError {
+    fn usage(message: impl Into<String>) -> Self {
+        Self::Usage(message.into())
+    }
+
+    fn file(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File { path, source }
+    }
+
+    fn code(&self) -> ExitCode {
+        exit::code(match self {
+            Self::Interrupted(interrupt) => return ExitCode::from(interrupt.code()),
+            Self::Exercise(_) | Self::Usage(_) => Owner::Operator,
+            Self::Engine(_) | Self::Unusable => Owner::Engine,
+            Self::Environment(error) => error.owner(),
+            Self::Submission(error) => error.owner(),
+            Self::Policy(_) => Owner::Candidate,
+            Self::Images(_) | Self::File { .. } | Self::Leases(_) => Owner::Grader,
+        })
+    }
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    exit::guarded(|| async {
+        let cli = Cli::parse();
+        match run(cli).await {
+            Ok(()) => ExitCode::from(exit::DONE),
+            Err(error) => {
+                eprintln!("harness: {error}");
+                error.code()
+            }
+        }
+    })
+}
+
+async fn run(cli: Cli) -> Result<(), CliError> {
+    match cli.command {
+        Command::List(arguments) => arguments.run(&exercises(cli.exercises)?),
+        Command::Start(arguments) => arguments.run(&exercises(cli.exercises)?).await,
+        Command::Status(arguments) => arguments.run(cli.exercises).await,
+        Command::Stop(arguments) => arguments.run().await,
+        Command::Gc(arguments) => arguments.run().await,
+        Command::Doctor(arguments) => arguments.run().await,
+    }
+}
+
+/// The folder of exercises: as given, else beside the program, else above the current folder.
+pub fn find_exercises(given: Option<PathBuf>) -> Result<PathBuf, ExerciseError> {
+    let places = [std::env::current_exe().ok(), std::env::current_dir().ok()];
+    let above = places.iter().flatten().flat_map(|place| place.ancestors().skip(usize::from(place.is_file())));
+    let found = given.or_else(|| above.map(|folder| folder.join("exercises")).find(|folder| folder.join("platform").is_dir()));
+    found.and_then(|folder| std::path::absolute(folder).ok()).ok_or(ExerciseError::NoneFound)
+}
+
+fn exercises(given: Option<PathBuf>) -> Result<PathBuf, CliError> {
+    Ok(find_exercises(given)?)
+}
+
+/// Removes what dead commands left behind, before anything new is made. What other commands and candidates run stays.
+pub async fn sweep_dead(engine: &Engine, leases: &Leases) -> Result<usize, EnvironmentError> {
+    let dead = leases.dead().map_err(EnvironmentError::Leases)?;
+    let count = dead.len();
+    for lease in dead {
+        sweep(engine, &lease.record.id, Sweep::Everything).await?;
+        lease.end().map_err(EnvironmentError::Leases)?;
+    }
+    Ok(count)
+}
+
+/// A folder that is there, as the one name that it has.
+fn folder(path: &Path) -> Result<PathBuf, CliError> {
+    path.canonicalize().map_err(CliError::file(path))
+}

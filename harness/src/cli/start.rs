@@ -1,0 +1,202 @@
+//! `harness start`
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{CliError, status, sweep_dead};
+use crate::compose::{Images, cage, vet};
+use crate::engine::Engine;
+use crate::environment::{Docker, Hold, Lease, Leases, Sweep, Wait, sweep};
+use crate::exercise::{Exercise, Files, Seed, VARIANT_FILE, Variant, VariantFile, render_workspace};
+use crate::images;
+use crate::interrupt::Interrupt;
+use crate::progress::Progress;
+use crate::submission::{self, write_files};
+
+/// How long the services of a broken deployment may take to show what is wrong with them.
+const SETTLE: Duration = Duration::from_secs(40);
+/// After how many hours a candidate's environment counts as forgotten.
+const HOURS: i64 = 72;
+const ENV_FILE: &str = ".env";
+const CAGE_FILE: &str = ".modeldown/cage.yaml";
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  harness start model-down\n  harness start model-down --seed acme-42 --dir ~/fraud\n  harness start model-down --break scrape-port --break page-to-nowhere"
+)]
+pub(super) struct Arguments {
+    /// The exercise.
+    exercise: String,
+    /// Picks the breaks: 1 to 64 letters, digits, `-` and `_`; without it a fresh one is drawn.
+    #[arg(long, value_parser = seed)]
+    seed: Option<Seed>,
+    /// A break by its name instead of a seed; may be given more than once.
+    #[arg(long = "break", value_name = "BREAK", conflicts_with = "seed")]
+    breaks: Vec<String>,
+    /// Nothing is broken.
+    #[arg(long, conflicts_with_all = ["seed", "breaks"])]
+    reference: bool,
+    /// The workspace; else `work/EXERCISE`.
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+fn seed(text: &str) -> Result<Seed, String> {
+    Seed::new(text).ok_or_else(|| "a seed is 1 to 64 letters, digits, `-` and `_`".to_owned())
+}
+
+impl Arguments {
+    pub(super) async fn run(self, exercises: &Path) -> Result<(), CliError> {
+        let exercise = Exercise::find(&self.exercise, exercises)?;
+        let engine = Engine::connect().await?;
+        let leases = Leases::open().map_err(CliError::Leases)?;
+        sweep_dead(&engine, &leases).await?;
+        let dir = self.dir.clone().unwrap_or_else(|| Path::new("work").join(&exercise.manifest.id));
+        let made = self.workspace(&exercise, &dir)?;
+        let dir = super::folder(&dir)?;
+        eprintln!("{} {}", if made { "workspace made:" } else { "going on in the workspace" }, dir.display());
+        let mut lease = lease(&leases, &exercise, &dir)?;
+        let fresh = lease.record.hold == Hold::Attached;
+        let progress = Progress::stderr();
+        let started = tokio::select! {
+            started = start(&engine, &exercise, &leases, &lease, &dir, &progress) => started,
+            interrupt = Interrupt::next() => Err(interrupt.into()),
+        };
+        progress.done();
+        if let (Err(CliError::Interrupted(_)), true) = (&started, fresh) {
+            eprintln!("cleaning up; the workspace stays");
+            tokio::select! {
+                swept = sweep(&engine, &lease.record.id, Sweep::Everything) => { swept?; lease.end().map_err(CliError::Leases)?; }
+                // The lease stays for the next command to sweep.
+                _ = Interrupt::next() => {}
+            }
+            return started.map(drop);
+        }
+        // What is there belongs to the candidate now, even where it could not be started whole.
+        lease.detach().map_err(CliError::Leases)?;
+        let unwell = started?;
+        status::Arguments::new(dir.clone()).run(Some(exercises.to_owned())).await?;
+        if !unwell.is_empty() {
+            println!("\nNot every service is well ({unwell}): that may be what you are here for.");
+        }
+        println!("\nRead {}, then repair what is wrong.", dir.join("brief.md").display());
+        Ok(())
+    }
+
+    /// Makes the workspace unless it is there; says whether it was made.
+    fn workspace(&self, exercise: &Exercise, dir: &Path) -> Result<bool, CliError> {
+        let chosen = self.seed.is_some() || !self.breaks.is_empty() || self.reference;
+        if dir.join(VARIANT_FILE).is_file() {
+            let text = std::fs::read(dir.join(VARIANT_FILE)).map_err(CliError::file(dir))?;
+            let found: VariantFile = serde_json::from_slice(&text)
+                .map_err(|error| CliError::usage(format!("`{}`: {error}; choose another folder with --dir", dir.join(VARIANT_FILE).display())))?;
+            let same = found.exercise == exercise.manifest.id;
+            if same && (!chosen || self.variant(exercise)? == (Variant { seed: found.seed, breaks: found.breaks })) {
+                return Ok(false);
+            }
+            let other = if same { "another variant".to_owned() } else { format!("the exercise `{}`", found.exercise) };
+            return Err(CliError::usage(format!("`{}` holds {other}, and is never overwritten; choose another folder with --dir", dir.display())));
+        }
+        let empty = match std::fs::read_dir(dir) {
+            Ok(mut entries) => entries.next().is_none(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
+            Err(error) => return Err(CliError::file(dir)(error)),
+        };
+        if !empty {
+            return Err(CliError::usage(format!("`{}` is neither empty nor a workspace; choose another folder with --dir", dir.display())));
+        }
+        let files = render_workspace(exercise, &self.variant(exercise)?)?;
+        let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        std::fs::create_dir_all(parent).map_err(CliError::file(parent))?;
+        // Made whole beside its place and moved there: a workspace is never half there.
+        let made = tempfile::Builder::new().prefix(".modeldown-").tempdir_in(parent).map_err(CliError::file(parent))?;
+        write_files(&files, made.path())?;
+        open(made.path())?;
+        std::fs::rename(made.path(), dir).map_err(CliError::file(dir))?;
+        Ok(true)
+    }
+
+    fn variant(&self, exercise: &Exercise) -> Result<Variant, CliError> {
+        if self.reference {
+            Ok(Variant::reference())
+        } else if self.breaks.is_empty() {
+            Ok(Variant::pick(exercise, self.seed.clone().unwrap_or_else(Seed::fresh)))
+        } else {
+            Ok(Variant::named(exercise, &self.breaks)?)
+        }
+    }
+}
+
+/// Lets the containers' users read the folder, as an ordinary `mkdir` would.
+fn open(dir: &Path) -> Result<(), CliError> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).map_err(CliError::file(dir))
+}
+
+/// The candidate's lease of the folder, else a new one.
+fn lease(leases: &Leases, exercise: &Exercise, dir: &Path) -> Result<Lease, CliError> {
+    let all = leases.all().map_err(CliError::Leases)?;
+    if all.iter().any(|record| record.hold == Hold::Attached && record.folder == dir) {
+        return Err(CliError::usage(format!("another `harness start` is at work in `{}`; wait for it", dir.display())));
+    }
+    match leases.of_folder(dir).map_err(CliError::Leases)? {
+        Some(lease) => Ok(lease),
+        None => leases.take(&exercise.manifest.id, dir, HOURS).map_err(CliError::Leases),
+    }
+}
+
+/// Starts what is not running; says which services are not well.
+async fn start(engine: &Engine, exercise: &Exercise, leases: &Leases, lease: &Lease, dir: &Path, progress: &Progress) -> Result<String, CliError> {
+    progress.step("reading the workspace");
+    let files = submission::read(dir)?;
+    let images = images::ensure(engine, exercise, progress).await?;
+    let owner = leases.owner().map_err(CliError::Leases)?;
+    harden(exercise, &files, &images, lease, &owner, dir)?;
+    progress.step("starting the environment");
+    let docker = Docker::new(engine.clone(), &lease.record.project, &lease.record.id, dir.to_owned());
+    docker.up().await?;
+    progress.step("waiting for the services to settle");
+    let unwell = |services: &[crate::environment::Service]| {
+        let names: Vec<String> = services.iter().filter(|service| !service.is_well()).map(|service| format!("`{}`", service.name)).collect();
+        names.join(", ")
+    };
+    Ok(match docker.wait_settled(SETTLE).await? {
+        Wait::Met(services) => unwell(&services),
+        Wait::Pending { last_seen } => last_seen,
+    })
+}
+
+/// Writes the generated part of the workspace: what plain `docker compose` reads beside the candidate's own file.
+fn harden(exercise: &Exercise, files: &Files, images: &Images, lease: &Lease, owner: &str, dir: &Path) -> Result<(), CliError> {
+    let vetted = vet(files, &exercise.manifest).map_err(CliError::Policy)?;
+    let cage = cage(&vetted, &exercise.manifest, &exercise.contract, images, &lease.ownership(owner));
+    std::fs::write(dir.join(CAGE_FILE), cage).map_err(CliError::file(&dir.join(CAGE_FILE)))?;
+    let path = dir.join(ENV_FILE);
+    let old = match std::fs::read_to_string(&path) {
+        Ok(old) => old,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(CliError::file(&path)(error)),
+    };
+    let new = with_settings(&old, &[("COMPOSE_PROJECT_NAME", &lease.record.project), ("COMPOSE_FILE", &format!("compose.yaml:{CAGE_FILE}"))]);
+    if new == old { Ok(()) } else { std::fs::write(&path, new).map_err(CliError::file(&path)) }
+}
+
+/// A `.env` file with some settings changed and every other line as it was.
+fn with_settings(text: &str, settings: &[(&str, &str)]) -> String {
+    let is = |line: &str, name: &str| line.trim_start().strip_prefix(name).is_some_and(|rest| rest.trim_start().starts_with('='));
+    let mut lines: Vec<String> = text.lines().filter(|line| !settings.iter().any(|(name, _)| is(line, name))).map(str::to_owned).collect();
+    lines.extend(settings.iter().map(|(name, value)| format!("{name}={value}")));
+    lines.join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_settings;
+
+    #[test]
+    fn lines_of_others_stay() {
+        assert_eq!(with_settings("", &[("A", "1")]), "A=1\n");
+        assert_eq!(with_settings("# mine\nA=0\nAB=2\n A = 4", &[("A", "1")]), "# mine\nAB=2\nA=1\n");
+        assert_eq!(with_settings("AB=2\nA=1\n", &[("A", "1")]), "AB=2\nA=1\n");
+    }
+}

@@ -1,0 +1,81 @@
+//! `harness status`
+
+use std::path::{Path, PathBuf};
+
+use comfy_table::Table;
+use comfy_table::presets::NOTHING;
+use serde_json::json;
+
+use super::CliError;
+use crate::engine::Engine;
+use crate::environment::{Docker, Leases, Record, Service};
+use crate::exercise::Exercise;
+
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// The workspace; else every environment of yours.
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Writes JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Arguments {
+    /// Of one workspace.
+    pub(super) fn new(dir: PathBuf) -> Self {
+        Self { dir: Some(dir), json: false }
+    }
+
+    pub(super) async fn run(self, exercises: Option<PathBuf>) -> Result<(), CliError> {
+        let leases = Leases::open().map_err(CliError::Leases)?;
+        let dir = self.dir.as_deref().map(super::folder).transpose()?;
+        let mut records = leases.all().map_err(CliError::Leases)?;
+        records.retain(|record| dir.as_ref().is_none_or(|dir| record.folder == *dir));
+        if let (Some(dir), true) = (&dir, records.is_empty()) {
+            return Err(CliError::usage(format!("nothing was started in `{}`; `harness start EXERCISE --dir DIR` does", dir.display())));
+        }
+        let exercises = super::find_exercises(exercises).ok();
+        let engine = Engine::connect().await?;
+        let mut found = Vec::new();
+        for record in records {
+            let docker = Docker::new(engine.clone(), &record.project, &record.id, record.folder.clone());
+            let services = docker.services().await?;
+            found.push((record, services));
+        }
+        if self.json {
+            let rows: Vec<_> = found.iter().map(|(record, services)| json!({ "lease": record, "services": services })).collect();
+            println!("{}", json!({ "environments": rows }));
+        } else if found.is_empty() {
+            println!("Nothing runs. `harness start EXERCISE` starts something.");
+        } else {
+            for (record, services) in &found {
+                show(record, services, exercises.as_deref());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn show(record: &Record, services: &[Service], exercises: Option<&Path>) {
+    println!("{} in {}", record.exercise, record.folder.display());
+    let exercise = exercises.and_then(|exercises| Exercise::find(&record.exercise, exercises).ok());
+    if let (Some(exercise), Ok(started)) = (exercise, record.started.parse::<jiff::Timestamp>()) {
+        let minutes = jiff::Timestamp::now().duration_since(started).as_secs() / 60;
+        let limit = i64::from(exercise.manifest.time_limit_minutes);
+        let left = if minutes <= limit { format!("{} left", limit - minutes) } else { format!("{} over", minutes - limit) };
+        println!("{minutes} of {limit} minutes have passed, {left}");
+    }
+    if services.is_empty() {
+        println!("stopped; `harness start {} --dir {}` starts it again", record.exercise, record.folder.display());
+        return;
+    }
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_header(["SERVICE", "STATE", "HEALTH", "ADDRESS"]);
+    for service in services {
+        let exited = service.exit_code.map(|code| format!(" ({code})")).unwrap_or_default();
+        let addresses: Vec<String> = service.published.iter().map(|(_, port)| format!("http://127.0.0.1:{port}")).collect();
+        table.add_row([service.name.clone(), format!("{}{exited}", service.state), service.health.clone().unwrap_or_default(), addresses.join(" ")]);
+    }
+    println!("{}", table.trim_fmt());
+}
