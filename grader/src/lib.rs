@@ -1,3 +1,8 @@
 //! Everything about grading: the exam, its history, and the judges over it.
 
+pub mod check;
+pub mod cli;
+pub mod exam;
 pub mod history;
+pub mod report;
+pub mod score;

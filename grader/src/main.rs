@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! The command `grader`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    grader::cli::main()
+}

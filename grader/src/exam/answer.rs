@@ -106,6 +106,8 @@ struct ActiveTargets {
 struct ActiveTarget {
     labels: std::collections::BTreeMap<String, String>,
     scrape_url: String,
+    #[serde(default)]
+    scrape_interval: String,
     health: String,
     #[serde(default)]
     last_error: String,
@@ -114,8 +116,37 @@ struct ActiveTarget {
 impl From<ActiveTarget> for Target {
     fn from(active: ActiveTarget) -> Self {
         let label = |name: &str| active.labels.get(name).cloned().unwrap_or_default();
-        Self { job: label("job"), instance: label("instance"), scrape_url: active.scrape_url, health: active.health, last_error: active.last_error }
+        Self {
+            job: label("job"),
+            instance: label("instance"),
+            scrape_url: active.scrape_url,
+            interval_ms: duration_ms(&active.scrape_interval),
+            health: active.health,
+            last_error: active.last_error,
+        }
     }
+}
+
+/// A duration as Prometheus writes it, such as `1m30s` or `500ms`; 0 for what is none.
+fn duration_ms(text: &str) -> u64 {
+    let mut rest = text;
+    let mut total = 0_u64;
+    while !rest.is_empty() {
+        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let unit = rest[digits..].len() - rest[digits..].trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
+        let factor = match &rest[digits..digits + unit] {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return 0,
+        };
+        let Ok(count) = rest[..digits].parse::<u64>() else { return 0 };
+        total = total.saturating_add(count.saturating_mul(factor));
+        rest = &rest[digits + unit..];
+    }
+    total
 }
 
 #[cfg(test)]
@@ -150,5 +181,11 @@ mod tests {
         let look = |body: &str| watched(TARGETS, 1, 2, &Outcome::Response { status: 200, body: body.to_owned(), truncated: false });
         assert!(matches!(&look(body)[0], What::Targets { targets } if targets[0].instance == "model-blue:8000" && targets[0].health == "up"));
         assert!(matches!(&look("{}")[..], [What::Watched { ok: false, .. }]));
+    }
+
+    #[test]
+    fn durations_are_read() {
+        let read = ["15s", "1m30s", "500ms", "1h", "", "soon", "5"].map(duration_ms);
+        assert_eq!(read, [15_000, 90_000, 500, 3_600_000, 0, 0, 0]);
     }
 }

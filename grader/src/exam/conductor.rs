@@ -1,6 +1,5 @@
 //! The conductor: walks through the phases of an exam and does what their steps say. It measures nothing and judges nothing.
 
-use std::future::Future;
 use std::time::Duration;
 
 use harness::environment::{Disturbance, Docker};
@@ -91,6 +90,7 @@ impl Conductor<'_> {
         }
         self.environment.recreate(&self.submitted.names()).await?;
         self.disturbed = false;
+        self.deployed().await?;
         let how = "every service of the submission was created anew".to_owned();
         self.record(What::Restored { phase: phase.id.clone(), how }).await?;
         self.unmet(&phase.entry).await
@@ -111,17 +111,19 @@ impl Conductor<'_> {
         Ok(None)
     }
 
-    async fn ready_by(&mut self, role: &str, deadline: Instant) -> Result<(), String> {
+    pub(super) async fn ready_by(&mut self, role: &str, deadline: Instant) -> Result<(), String> {
         let services = self.submitted.of_role(role);
-        let wanted = self.exercise.manifest.roles.get(role).map_or(1, |role| role.replicas);
-        let enough = |seen: &Seen| services.iter().filter(|name| seen.is_ready(name)).count() >= wanted;
-        let waited = timeout_at(deadline, self.seen.wait_for(enough)).await;
-        if matches!(waited, Ok(Ok(_))) {
+        let replicas = self.exercise.manifest.roles.get(role).map_or(1, |role| role.replicas);
+        let enough = |seen: &Seen| services.iter().filter(|name| seen.is_ready(name)).count() >= replicas;
+        if matches!(timeout_at(deadline, self.seen.wait_for(enough)).await, Ok(Ok(_))) {
             return Ok(());
         }
         let seen = self.seen.borrow();
         let said: Vec<String> = services.iter().filter_map(|name| seen.why_not_ready(name).map(|why| format!("`{name}` {why}"))).collect();
-        Err(format!("{wanted} ready services of role `{role}` are needed: {}", if said.is_empty() { "there are fewer".to_owned() } else { said.join(", ") }))
+        Err(format!(
+            "{replicas} ready services of role `{role}` are needed: {}",
+            if said.is_empty() { "there are fewer".to_owned() } else { said.join(", ") }
+        ))
     }
 
     async fn running(&self, role: &str) -> Result<Result<(), String>, ExamError> {
@@ -171,14 +173,15 @@ impl Conductor<'_> {
         for (receiver, alertname) in &rules {
             self.record(What::Rang { receiver: receiver.name().to_owned(), alertname: alertname.clone() }).await?;
         }
-        let heard = |seen: &Seen| rules.iter().all(|(receiver, name)| seen.delivered.iter().any(|(to, alert)| to == receiver.name() && alert == name));
+        let heard =
+            |seen: &Seen| rules.iter().all(|(receiver, name)| seen.delivered.iter().any(|(to, alert)| to == receiver.name() && alert == name));
         // Not being heard is a finding, which the history holds already.
         timeout(within, self.seen.wait_for(heard)).await.ok();
         Ok(())
     }
 
-    fn record(&self, what: What) -> impl Future<Output = Result<(), ExamError>> + '_ {
-        async { Ok(self.recorder.record(what).await?) }
+    async fn record(&self, what: What) -> Result<(), ExamError> {
+        Ok(self.recorder.record(what).await?)
     }
 }
 

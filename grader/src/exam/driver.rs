@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::Stream;
+use harness::environment::Input;
 use platform::protocol::{self, Command, Outcome, Request};
-use tokio::io::{AsyncBufReadExt, AsyncWrite, AsyncWriteExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::sync::{Mutex as AsyncMutex, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -34,7 +35,6 @@ pub(super) struct Seen {
 }
 
 type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Outcome>>>>;
-type Input = Box<dyn AsyncWrite + Send + Unpin>;
 
 /// A running driver.
 pub(super) struct Driver {

@@ -105,7 +105,7 @@ pub enum Step {
 }
 
 /// Whom an alert wakes, by the contract.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Receiver {
     /// The person on call, now.
@@ -128,11 +128,7 @@ impl Exam {
     /// Reads `exam.yaml`; `name` is what errors call the file.
     pub fn parse(name: &str, text: &str) -> Result<Self, Problems> {
         let (exam, document) = document::load::<Self>(name, text)?;
-        let problems: Vec<Problem> = exam
-            .contradictions()
-            .into_iter()
-            .map(|(pointer, message)| document.problem(&pointer, message))
-            .collect();
+        let problems: Vec<Problem> = exam.contradictions().into_iter().map(|(pointer, message)| document.problem(&pointer, message)).collect();
         if problems.is_empty() { Ok(exam) } else { Err(Problems(problems)) }
     }
 

@@ -130,14 +130,16 @@ pub enum What {
         /// Every active target.
         targets: Vec<Target>,
     },
-    /// The memory limit with which a service runs.
-    Limits {
+    /// A service of the submission, as it was deployed.
+    Deployed {
         /// The Compose service.
         service: String,
         /// Its role, if it has one.
         role: Option<String>,
-        /// The limit in MiB.
+        /// The memory limit with which it runs, in MiB.
         memory_mib: u64,
+        /// Its IP addresses at that moment.
+        addresses: Vec<String>,
     },
     /// The driver reports a fault of its own.
     DriverFault {
@@ -234,6 +236,8 @@ pub struct Target {
     pub instance: String,
     /// The address that is scraped.
     pub scrape_url: String,
+    /// How often it is scraped, in milliseconds.
+    pub interval_ms: u64,
     /// `up`, `down` or `unknown`.
     pub health: String,
     /// Why the last scrape failed, else empty.

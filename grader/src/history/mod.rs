@@ -33,8 +33,8 @@ pub struct Manifest {
     pub exercise_digest: String,
     /// The seed that picked the variant; `None` for the reference.
     pub seed: Option<String>,
-    /// The breaks of the variant.
-    pub breaks: Vec<String>,
+    /// The breaks of the variant: id and title.
+    pub breaks: BTreeMap<String, String>,
     /// The checks that fail on the untouched variant: what there is to repair.
     pub baseline: BTreeSet<String>,
     /// The seed from which the exam drew rows and targets.

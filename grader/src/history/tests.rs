@@ -12,7 +12,7 @@ fn manifest() -> Manifest {
         title: "t".to_owned(),
         exercise_digest: "d".to_owned(),
         seed: None,
-        breaks: Vec::new(),
+        breaks: BTreeMap::new(),
         baseline: BTreeSet::new(),
         exam_seed: "s".to_owned(),
         started: "2030-01-01T00:00:00Z".to_owned(),

@@ -91,7 +91,7 @@ impl Arguments {
             let found: VariantFile = serde_json::from_slice(&text)
                 .map_err(|error| CliError::usage(format!("`{}`: {error}; choose another folder with --dir", dir.join(VARIANT_FILE).display())))?;
             let same = found.exercise == exercise.manifest.id;
-            if same && (!chosen || self.variant(exercise)? == (Variant { seed: found.seed, breaks: found.breaks })) {
+            if same && (!chosen || self.variant(exercise)? == found.variant(exercise)?) {
                 return Ok(false);
             }
             let other = if same { "another variant".to_owned() } else { format!("the exercise `{}`", found.exercise) };

@@ -13,6 +13,9 @@ pub const RULES_FOLDER: &str = "/etc/modeldown";
 
 /// How many processes a container may have that does not say.
 const PIDS: u32 = 128;
+/// The weights of processor time when it is scarce: a busy submission must not delay what measures it.
+const SHARES: u32 = 512;
+const PLATFORM_SHARES: u32 = 8_192;
 /// The user that the platform's images run as.
 const USER: u32 = 10_001;
 
@@ -53,6 +56,7 @@ fn hardened(name: &str, service: &Service, manifest: &Manifest, ownership: &Owne
     put("security_opt", json!(["no-new-privileges:true"]));
     put("init", json!(true));
     put("pids_limit", json!(service.pids_limit.unwrap_or(PIDS).min(512)));
+    put("cpu_shares", json!(SHARES));
     put("mem_limit", json!(memory));
     put("memswap_limit", json!(memory));
     put("hostname", json!(name));
@@ -100,6 +104,7 @@ fn platform_service(service: &PlatformService, images: &Images, ownership: &Owne
         "init": true,
         "stdin_open": true,
         "pids_limit": PIDS,
+        "cpu_shares": PLATFORM_SHARES,
         "mem_limit": memory,
         "memswap_limit": memory,
         "labels": ownership.labels(),

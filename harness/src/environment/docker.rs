@@ -87,6 +87,8 @@ pub struct Service {
     pub health: Option<String>,
     /// The exit code, where it is not running.
     pub exit_code: Option<i64>,
+    /// Its IP addresses in the environment's networks.
+    pub addresses: Vec<String>,
     /// Ports: in the container, on the loopback interface.
     pub published: Vec<(u16, u16)>,
 }
@@ -132,9 +134,28 @@ impl Docker {
         self.compose(&["up", "--detach", "--build", "--quiet-pull"]).await
     }
 
-    /// Starts what is not running, from images that there are.
-    pub async fn start(&self) -> Result<(), EnvironmentError> {
-        self.compose(&["up", "--detach", "--no-build", "--quiet-pull"]).await
+    /// Starts some services and nothing that they depend on, from images that there are.
+    pub async fn start_only(&self, services: &[String]) -> Result<(), EnvironmentError> {
+        let names = services.iter().map(String::as_str);
+        let arguments: Vec<&str> = ["up", "--detach", "--no-build", "--no-deps", "--quiet-pull"].into_iter().chain(names).collect();
+        self.compose(&arguments).await
+    }
+
+    /// Starts services of a submission, as their file says and, if that fails, each for itself: one that cannot start must
+    /// not keep the others from it. What could not be started is said, and is not an error.
+    pub async fn start_each(&self, services: &[String]) -> Result<Vec<String>, EnvironmentError> {
+        let names = services.iter().map(String::as_str);
+        let arguments: Vec<&str> = ["up", "--detach", "--no-build", "--quiet-pull"].into_iter().chain(names).collect();
+        let Err(EnvironmentError::Compose { output, .. }) = self.compose(&arguments).await else { return Ok(Vec::new()) };
+        let mut complaints = vec![output];
+        for service in services {
+            if let Err(EnvironmentError::Compose { output, .. }) = self.start_only(std::slice::from_ref(service)).await {
+                complaints.push(format!("`{service}` could not be started: {output}"));
+            }
+        }
+        // Whether it was the engine that failed, and not the submission, is told by the engine.
+        self.engine.api.ping().await?;
+        Ok(complaints)
     }
 
     /// Creates services anew, from images that there are.
@@ -153,8 +174,9 @@ impl Docker {
             return Ok(());
         }
         // BuildKit names the file and the line when a Dockerfile of the submission is at fault.
-        let solved = !String::from_utf8_lossy(&output.stderr).contains("failed to solve");
-        Err(failed(engine::tail(&output.stderr), if solved { Owner::Engine } else { Owner::Candidate }))
+        let said = String::from_utf8_lossy(&output.stderr);
+        let theirs = said.contains("failed to solve") && !said.contains("no space left on device");
+        Err(failed(engine::tail(&output.stderr), if theirs { Owner::Candidate } else { Owner::Engine }))
     }
 
     /// The container of a service.
@@ -204,7 +226,11 @@ impl Docker {
     /// Kills a service; Docker takes this for a stop by hand and does not start it again.
     pub async fn kill(&self, service: &str) -> Result<Disturbance, EnvironmentError> {
         let options = KillContainerOptionsBuilder::new().signal("SIGKILL").build();
-        self.engine.api.kill_container(&self.container(service), Some(options)).await?;
+        match self.engine.api.kill_container(&self.container(service), Some(options)).await {
+            // 409: it died by itself a moment before.
+            Ok(()) | Err(bollard::errors::Error::DockerResponseServerError { status_code: 409, .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
         Ok(Disturbance { fault: "kill".to_owned(), target: service.to_owned() })
     }
 
@@ -247,6 +273,8 @@ impl Docker {
             let state = self.engine.api.inspect_container(&id, None::<InspectContainerOptions>).await?.state.unwrap_or_default();
             let health = state.health.and_then(|health| health.status).map(|status| status.to_string()).filter(|status| status != "none");
             let state_word = state.status.map(|status| status.to_string()).unwrap_or_default();
+            let networks = container.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
+            let addresses = networks.into_values().filter_map(|network| network.ip_address).filter(|address| !address.is_empty());
             let ports = container.ports.unwrap_or_default().into_iter();
             services.push(Service {
                 name: labels.get("com.docker.compose.service").cloned().unwrap_or_default(),
@@ -254,6 +282,7 @@ impl Docker {
                 exit_code: state.exit_code.filter(|_| state_word == "exited"),
                 container: id,
                 state: state_word,
+                addresses: addresses.collect(),
                 health: health.filter(|status| !status.is_empty()),
                 published: ports.filter_map(|port| Some((port.private_port, port.public_port?))).collect(),
             });

@@ -32,10 +32,20 @@ pub struct VariantFile {
     pub exercise: String,
     /// The seed.
     pub seed: Option<Seed>,
-    /// The breaks.
+    /// The breaks, where they were named instead of picked.
     pub breaks: Vec<String>,
     /// The digest of the exercise that it was made from.
     pub exercise_digest: String,
+}
+
+impl VariantFile {
+    /// The variant that it names.
+    pub fn variant(&self, exercise: &Exercise) -> Result<Variant, ExerciseError> {
+        match &self.seed {
+            Some(seed) => Ok(Variant::pick(exercise, seed.clone())),
+            None => Variant::named(exercise, &self.breaks),
+        }
+    }
 }
 
 impl Variant {
@@ -106,8 +116,9 @@ pub fn render_workspace(exercise: &Exercise, variant: &Variant) -> Result<Files,
     let file = VariantFile {
         format: 1,
         exercise: manifest.id.clone(),
+        // What a seed picks is not written down where a candidate reads it.
+        breaks: if variant.seed.is_some() { Vec::new() } else { variant.breaks.clone() },
         seed: variant.seed.clone(),
-        breaks: variant.breaks.clone(),
         exercise_digest: exercise.digest.clone(),
     };
     let mut text = serde_json::to_string_pretty(&file).map_err(|error| wrong(VARIANT_FILE.to_owned(), error.to_string()))?;

@@ -1,0 +1,56 @@
+//! Whether a phase can be judged: measured on the driver's own schedule and on the pager's network, which no submission reaches.
+
+use std::ops::Range;
+
+use super::{View, ms, percent, share};
+use crate::exam::Exam;
+use crate::history::{History, What};
+
+/// A request that left later than this was late.
+const LATE_NS: u64 = 20_000_000;
+/// The share of requests that may be late.
+const LATE_SHARE: f64 = 0.02;
+/// The share of the schedule's requests that must have been sent.
+const SENT_SHARE: f64 = 0.98;
+/// The share of looks at the canary that must be well.
+const CANARY_SHARE: f64 = 0.97;
+
+/// Why a phase cannot be judged, if so.
+pub(super) fn failed(history: &History, exam: &Exam, window: &Range<u64>) -> Option<String> {
+    let fault = history.numbered().find_map(|(number, event)| match &event.what {
+        What::DriverFault { message } | What::GraderFault { message } if event.at_ns <= window.end => Some((number, message)),
+        _ => None,
+    });
+    if let Some((number, message)) = fault {
+        return Some(format!("a fault of ours (event {number}): {message}"));
+    }
+    let view = View::new(history, window.clone());
+    driver(&view, exam).or_else(|| canary(&view))
+}
+
+/// The driver sent what its schedule wanted, when it wanted it.
+fn driver(view: &View<'_>, exam: &Exam) -> Option<String> {
+    let window = view.window();
+    let wanted = ms(window.end - window.start) / 1e3 * exam.rate_per_second;
+    let sent = view.requests().count();
+    let late = view.requests().filter(|request| request.sent_ns.saturating_sub(request.intended_ns) > LATE_NS).count();
+    #[allow(clippy::cast_precision_loss, reason = "an exam has far fewer than 2^52 requests")]
+    let share_sent = sent as f64 / wanted.max(1.0);
+    if share_sent < SENT_SHARE {
+        return Some(format!("the driver sent {sent} of {wanted:.0} requests"));
+    }
+    let share_late = share(late, sent);
+    (share_late > LATE_SHARE).then(|| format!("the driver sent {} of its requests more than 20 ms late", percent(share_late)))
+}
+
+/// The pager answered the driver.
+fn canary(view: &View<'_>) -> Option<String> {
+    let window = view.window();
+    let looks: Vec<bool> = view.watched("canary").map(|(_, ok, _)| ok).collect();
+    let well = looks.iter().filter(|ok| **ok).count();
+    // It is looked at five times a second; once a second is enough to say something.
+    if ms(window.end - window.start) / 1e3 > 1.0 + share(looks.len(), 1) {
+        return Some(format!("the canary was looked at {} times only", looks.len()));
+    }
+    (share(well, looks.len()) < CANARY_SHARE).then(|| format!("the canary answered {} of the time", percent(share(well, looks.len()))))
+}

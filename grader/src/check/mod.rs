@@ -1,0 +1,224 @@
+//! Checks: pure functions from a history to a verdict. No I/O, no clock, no randomness: the same history gives the same bytes.
+//!
+//! A kind of check is one file here and one line in [`Kind`]. Whether a phase can be judged at all is decided in `control.rs`,
+//! on things that a submission cannot touch.
+
+mod availability;
+mod champion;
+mod control;
+mod correctness;
+mod latency;
+mod longest_gap;
+mod memory_budget;
+mod quiet;
+mod readiness;
+mod rubric;
+mod scrape_lost;
+mod scraped;
+mod view;
+mod wiring;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::collections::BTreeMap;
+
+use harness::document::Problems;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::exam::Exam;
+use crate::history::{History, PhaseRecord};
+pub(crate) use view::{View, histogram};
+
+pub use rubric::{Check, Rubric};
+
+/// What a check came to.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum Verdict {
+    /// The requirement is met.
+    Passed {
+        /// Met with less room than the reference has: worth a look, full marks.
+        grey: bool,
+    },
+    /// Met in part.
+    Partial {
+        /// Which share of the points it earns, between 0 and 1.
+        share: f64,
+    },
+    /// Not met.
+    Failed,
+    /// Nobody can say: something that the submission cannot touch did not work.
+    NotGraded {
+        /// What did not work.
+        control: String,
+    },
+}
+
+impl Verdict {
+    /// The least and the most share of the points that it stands for.
+    pub fn shares(&self) -> (f64, f64) {
+        match self {
+            Self::Passed { .. } => (1.0, 1.0),
+            Self::Partial { share } => (*share, *share),
+            Self::Failed => (0.0, 0.0),
+            Self::NotGraded { .. } => (0.0, 1.0),
+        }
+    }
+}
+
+/// A place in the history that shows why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Evidence {
+    /// Numbers of events: lines of `events.jsonl`.
+    pub events: Vec<u64>,
+    /// What stands there, in words.
+    pub excerpt: String,
+}
+
+/// A verdict with its reasons.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Judgement {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// What is asked for.
+    pub expected: String,
+    /// What was seen.
+    pub observed: String,
+    /// Where it was seen.
+    pub evidence: Vec<Evidence>,
+    /// The check whose failure explains this one.
+    pub caused_by: Option<String>,
+}
+
+/// What a kind of check makes of a phase that can be judged.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Finding {
+    verdict: Verdict,
+    observed: String,
+    evidence: Vec<Evidence>,
+}
+
+impl Finding {
+    fn new(passed: bool, grey: bool, observed: String) -> Self {
+        Self { verdict: if passed { Verdict::Passed { grey } } else { Verdict::Failed }, observed, evidence: Vec::new() }
+    }
+
+    fn with(mut self, evidence: impl IntoIterator<Item = Evidence>) -> Self {
+        self.evidence.extend(evidence);
+        self
+    }
+}
+
+/// A kind of check: what it asks for, and whether a phase gave it.
+pub(crate) trait Judge {
+    /// What is asked for, with its numbers.
+    fn expected(&self) -> String;
+    /// What the phase gave.
+    fn judge(&self, view: &View<'_>) -> Finding;
+    /// Phases beside its own that it reads.
+    fn also_reads(&self) -> Option<&str> {
+        None
+    }
+}
+
+/// Every kind of check.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Requests are answered.
+    Availability(availability::Availability),
+    /// Answers hold the right score.
+    Correctness(correctness::Correctness),
+    /// Answers come in time.
+    Latency(latency::Latency),
+    /// The champion answers.
+    Champion(champion::Champion),
+    /// Replicas say that they are ready.
+    Readiness(readiness::Readiness),
+    /// No long silence between good answers.
+    LongestGap(longest_gap::LongestGap),
+    /// Prometheus scrapes every replica.
+    Scraped(scraped::Scraped),
+    /// Prometheus notices that a replica died.
+    ScrapeLost(scrape_lost::ScrapeLost),
+    /// An alert finds its way to a receiver.
+    Wiring(wiring::Wiring),
+    /// Nobody is called for nothing.
+    Quiet(quiet::Quiet),
+    /// Memory limits stay within a budget.
+    MemoryBudget(memory_budget::MemoryBudget),
+}
+
+impl Kind {
+    pub(crate) fn judge(&self) -> &dyn Judge {
+        match self {
+            Self::Availability(kind) => kind,
+            Self::Correctness(kind) => kind,
+            Self::Latency(kind) => kind,
+            Self::Champion(kind) => kind,
+            Self::Readiness(kind) => kind,
+            Self::LongestGap(kind) => kind,
+            Self::Scraped(kind) => kind,
+            Self::ScrapeLost(kind) => kind,
+            Self::Wiring(kind) => kind,
+            Self::Quiet(kind) => kind,
+            Self::MemoryBudget(kind) => kind,
+        }
+    }
+}
+
+/// Judges a history by its own copy of the rubric.
+pub fn judge(history: &History) -> Result<BTreeMap<String, Judgement>, Problems> {
+    let exam = Exam::parse("exam.yaml", &history.exam)?;
+    let rubric = Rubric::parse("checks.yaml", &history.checks, &exam, &history.requirements)?;
+    let mut judgements: BTreeMap<String, Judgement> = rubric.checks.iter().map(|check| (check.id.clone(), one(check, history, &exam))).collect();
+    for check in &rubric.checks {
+        let failed = |id: &String| judgements.get(id).is_some_and(|judgement| judgement.verdict == Verdict::Failed);
+        let cause = if failed(&check.id) { check.needs.iter().find(|need| failed(need)).cloned() } else { None };
+        if let Some(judgement) = judgements.get_mut(&check.id) {
+            judgement.caused_by = cause;
+        }
+    }
+    Ok(judgements)
+}
+
+fn one(check: &Check, history: &History, exam: &Exam) -> Judgement {
+    let judge = check.kind.judge();
+    let expected = judge.expected();
+    let finding = match history.phase(&check.phase) {
+        PhaseRecord::Recorded(window) => match control::failed(history, exam, &window) {
+            Some(control) => not_graded(control),
+            None => judge.judge(&View::new(history, window)),
+        },
+        PhaseRecord::Skipped { why } => Finding::new(false, false, format!("this part of the exam could not be held: {why}")),
+        PhaseRecord::Missing => not_graded(history.fault().map_or_else(
+            || "the recording ends before this part of the exam does".to_owned(),
+            |(number, fault)| format!("the exam was broken off by a fault of ours (event {number}): {fault}"),
+        )),
+    };
+    Judgement { verdict: finding.verdict, expected, observed: finding.observed, evidence: finding.evidence, caused_by: None }
+}
+
+fn not_graded(control: String) -> Finding {
+    Finding { observed: control.clone(), verdict: Verdict::NotGraded { control }, evidence: Vec::new() }
+}
+
+/// A share as people read it: `99.85 %`.
+fn percent(share: f64) -> String {
+    // Rounded down, so that 99.996 % never reads as 100 %.
+    format!("{:.2} %", (share * 10_000.0).floor() / 100.0)
+}
+
+/// How many of how many, as a share; 0 of 0 is 0.
+#[allow(clippy::cast_precision_loss, reason = "an exam has far fewer than 2^52 requests")]
+fn share(some: usize, all: usize) -> f64 {
+    if all == 0 { 0.0 } else { some as f64 / all as f64 }
+}
+
+/// Milliseconds of nanoseconds.
+#[allow(clippy::cast_precision_loss, reason = "an exam lasts far less than 2^52 ns")]
+fn ms(ns: u64) -> f64 {
+    ns as f64 / 1e6
+}

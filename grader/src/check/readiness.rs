@@ -1,0 +1,50 @@
+//! Replicas say that they are ready.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{Evidence, Finding, Judge, View, percent, share};
+use crate::history::What;
+
+/// Replicas say that they are ready.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Readiness {
+    /// How many replicas must.
+    #[schemars(range(min = 1))]
+    pub replicas: usize,
+    /// The share of looks at which each must.
+    #[schemars(range(min = 0, max = 1))]
+    pub at_least: f64,
+}
+
+impl Judge for Readiness {
+    fn expected(&self) -> String {
+        format!("at least {} replicas say that they are ready, each {} of the time", self.replicas, percent(self.at_least))
+    }
+
+    fn judge(&self, view: &View<'_>) -> Finding {
+        let mut replicas: BTreeMap<&str, (usize, usize, Option<Evidence>)> = BTreeMap::new();
+        for (number, event) in view.events() {
+            if let What::Watched { name, ok, detail, .. } = &event.what
+                && let Some(service) = name.strip_prefix("ready:")
+            {
+                let (ready, looks, first) = replicas.entry(service).or_default();
+                *looks += 1;
+                *ready += usize::from(*ok);
+                if !ok && first.is_none() {
+                    *first = Some(Evidence { events: vec![number], excerpt: format!("`{service}`: {detail}") });
+                }
+            }
+        }
+        let ready = replicas.values().filter(|(ready, looks, _)| share(*ready, *looks) >= self.at_least).count();
+        let said: Vec<String> = replicas
+            .iter()
+            .map(|(service, (ready, looks, _))| format!("`{service}` was ready {} of the time", percent(share(*ready, *looks))))
+            .collect();
+        Finding::new(ready >= self.replicas, false, if said.is_empty() { "there is no replica".to_owned() } else { said.join(", ") })
+            .with(replicas.into_values().filter_map(|(_, _, first)| first))
+    }
+}

@@ -1,0 +1,88 @@
+//! `checks.yaml`: what is judged, what it is worth, and which requirement it proves.
+
+use std::collections::BTreeMap;
+
+use harness::document::{self, Document, Problem, Problems};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::Kind;
+use crate::exam::Exam;
+
+/// The whole of `checks.yaml`.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rubric {
+    /// The checks, in the order of the report.
+    #[schemars(length(min = 1, max = 100))]
+    pub checks: Vec<Check>,
+}
+
+/// One check.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Check {
+    /// What breaks and other checks call it.
+    #[schemars(regex(pattern = "^[a-z][a-z0-9-]{0,31}$"))]
+    pub id: String,
+    /// The requirement of the brief that it proves.
+    pub requirement: String,
+    /// What the report calls it.
+    pub title: String,
+    /// What it is worth.
+    #[schemars(range(min = 1, max = 100))]
+    pub points: u32,
+    /// What meeting it takes.
+    pub competency: String,
+    /// The phase of the exam that it judges.
+    pub phase: String,
+    /// Earlier checks whose failure explains that this one fails.
+    #[serde(default)]
+    pub needs: Vec<String>,
+    /// What it judges, with its thresholds.
+    pub kind: Kind,
+}
+
+impl Rubric {
+    /// Reads `checks.yaml`; `name` is what errors call the file.
+    pub fn parse(name: &str, text: &str, exam: &Exam, requirements: &BTreeMap<String, String>) -> Result<Self, Problems> {
+        let (rubric, document) = document::load::<Self>(name, text)?;
+        let problems = rubric.contradictions(&document, exam, requirements);
+        if problems.is_empty() { Ok(rubric) } else { Err(Problems(problems)) }
+    }
+
+    /// What a schema cannot say.
+    fn contradictions(&self, document: &Document, exam: &Exam, requirements: &BTreeMap<String, String>) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let phases: Vec<&str> = exam.phases.iter().map(|phase| phase.id.as_str()).collect();
+        for (index, check) in self.checks.iter().enumerate() {
+            let mut wrong = |key: &str, message: String, known: String| {
+                problems.push(document.problem(&format!("/checks/{index}/{key}"), message).with_help(format!("known: {known}")));
+            };
+            let earlier: Vec<&str> = self.checks[..index].iter().map(|check| check.id.as_str()).collect();
+            if earlier.contains(&check.id.as_str()) {
+                wrong("id", format!("there is another check `{}`", check.id), earlier.join(", "));
+            }
+            if !requirements.contains_key(&check.requirement) {
+                let known: Vec<&str> = requirements.keys().map(String::as_str).collect();
+                wrong("requirement", format!("the brief has no requirement `{}`", check.requirement), known.join(", "));
+            }
+            for phase in [Some(check.phase.as_str()), check.kind.judge().also_reads()].into_iter().flatten() {
+                if !phases.contains(&phase) {
+                    wrong("phase", format!("the exam has no phase `{phase}`"), phases.join(", "));
+                }
+            }
+            for need in &check.needs {
+                if !earlier.contains(&need.as_str()) {
+                    wrong("needs", format!("no check `{need}` stands before this one"), earlier.join(", "));
+                }
+            }
+        }
+        problems
+    }
+
+    /// What all checks are worth together.
+    pub fn points(&self) -> u32 {
+        self.checks.iter().map(|check| check.points).sum()
+    }
+}

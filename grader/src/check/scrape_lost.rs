@@ -1,0 +1,63 @@
+//! Prometheus notices that a replica died.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::scraped::is_of;
+use super::{Evidence, Finding, Judge, View, ms};
+use crate::history::{Target, What};
+
+/// Prometheus notices that a replica died.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScrapeLost {
+    /// The role of the replicas.
+    pub role: String,
+    /// A phase in which the replica must have been scraped.
+    pub before: String,
+    /// How soon it must notice, in seconds.
+    pub within_seconds: u64,
+}
+
+impl Judge for ScrapeLost {
+    fn expected(&self) -> String {
+        format!("within {} s of a replica's death its target is down or gone", self.within_seconds)
+    }
+
+    fn also_reads(&self) -> Option<&str> {
+        Some(&self.before)
+    }
+
+    fn judge(&self, view: &View<'_>) -> Finding {
+        let killed = view.events().find_map(|(number, event)| match &event.what {
+            What::FaultBegan { target, .. } => Some((number, event.at_ns, target.as_str())),
+            _ => None,
+        });
+        let Some((fault, killed_ns, service)) = killed else {
+            return Finding::new(false, false, "there was no replica that could be killed".to_owned());
+        };
+        let replicas = view.deployed(&self.role);
+        let addresses = replicas.iter().find(|(name, _)| *name == service).map_or(&[][..], |(_, addresses)| addresses);
+        let is_up = |targets: &[Target]| targets.iter().any(|target| is_of(target, service, addresses) && target.health == "up");
+        let was_up = view
+            .phase(&self.before)
+            .is_some_and(|before| before.events().any(|(_, event)| matches!(&event.what, What::Targets { targets } if is_up(targets))));
+        if !was_up {
+            return Finding::new(false, false, format!("`{service}` was not scraped before it was killed"))
+                .with([Evidence { events: vec![fault], excerpt: format!("`{service}` was killed") }]);
+        }
+        let noticed = view.events().find_map(|(number, event)| match &event.what {
+            What::Targets { targets } if event.at_ns > killed_ns && !is_up(targets) => Some((number, event.at_ns - killed_ns)),
+            _ => None,
+        });
+        match noticed {
+            Some((number, after_ns)) => {
+                let passed = after_ns <= self.within_seconds * 1_000_000_000;
+                Finding::new(passed, false, format!("noticed after {:.1} s", ms(after_ns) / 1e3))
+                    .with([Evidence { events: vec![fault, number], excerpt: format!("`{service}` was killed and lost") }])
+            }
+            None => Finding::new(false, false, format!("`{service}` still counted as up when the phase ended"))
+                .with([Evidence { events: vec![fault], excerpt: format!("`{service}` was killed") }]),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What a check sees: one phase of a history.
+
+use std::ops::Range;
+
+use hdrhistogram::Histogram;
+
+use super::Evidence;
+use crate::history::{Event, History, PhaseRecord, RequestResult, What};
+
+/// The largest latency that is told apart, in microseconds.
+const LATENCY_MAX_US: u64 = 60_000_000;
+
+/// One phase of a history.
+pub(crate) struct View<'a> {
+    history: &'a History,
+    window: Range<u64>,
+}
+
+/// A request of the traffic.
+#[derive(Clone, Copy)]
+pub(crate) struct Request<'a> {
+    /// Its event's number.
+    pub(crate) number: u64,
+    pub(crate) row: usize,
+    pub(crate) intended_ns: u64,
+    pub(crate) sent_ns: u64,
+    pub(crate) done_ns: u64,
+    pub(crate) result: &'a RequestResult,
+}
+
+impl Request<'_> {
+    /// Whether it was answered with 200.
+    pub(crate) fn is_good(&self) -> bool {
+        matches!(self.result, RequestResult::Answered { status: 200, .. })
+    }
+
+    /// From the moment at which it was due to the moment at which its fate was known, in microseconds.
+    pub(crate) fn latency_us(&self) -> u64 {
+        self.done_ns.saturating_sub(self.intended_ns) / 1_000
+    }
+
+    /// What became of it, in words.
+    pub(crate) fn said(&self) -> String {
+        match self.result {
+            RequestResult::Answered { status, .. } => format!("answered with {status}"),
+            RequestResult::TimedOut => "timed out".to_owned(),
+            RequestResult::Unresolved { why } => format!("name did not resolve: {why}"),
+            RequestResult::Refused { why } => format!("connection refused: {why}"),
+            RequestResult::Broken { why } => format!("connection broke: {why}"),
+        }
+    }
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn new(history: &'a History, window: Range<u64>) -> Self {
+        Self { history, window }
+    }
+
+    /// When the phase began and ended, in nanoseconds of the history.
+    pub(crate) fn window(&self) -> Range<u64> {
+        self.window.clone()
+    }
+
+    /// Another phase, if it was recorded.
+    pub(crate) fn phase(&self, id: &str) -> Option<View<'a>> {
+        match self.history.phase(id) {
+            PhaseRecord::Recorded(window) => Some(View::new(self.history, window)),
+            _ => None,
+        }
+    }
+
+    /// The events of the phase, with their numbers.
+    pub(crate) fn events(&self) -> impl Iterator<Item = (u64, &'a Event)> + use<'a> {
+        let window = self.window.clone();
+        self.history.numbered().filter(move |(_, event)| window.contains(&event.at_ns))
+    }
+
+    /// Every event up to the end of the phase, with its number.
+    pub(crate) fn until_now(&self) -> impl Iterator<Item = (u64, &'a Event)> + use<'a> {
+        let end = self.window.end;
+        self.history.numbered().filter(move |(_, event)| event.at_ns <= end)
+    }
+
+    /// The requests that were due in the phase, whenever their fate was known.
+    pub(crate) fn requests(&self) -> impl Iterator<Item = Request<'a>> + use<'a> {
+        let window = self.window.clone();
+        self.history.numbered().filter_map(move |(number, event)| match &event.what {
+            What::Request { row, intended_ns, sent_ns, done_ns, result, .. } if window.contains(intended_ns) => {
+                Some(Request { number, row: *row, intended_ns: *intended_ns, sent_ns: *sent_ns, done_ns: *done_ns, result })
+            }
+            _ => None,
+        })
+    }
+
+    /// The latencies of all requests of the phase in microseconds; what was not answered counts as it stands: the time until
+    /// its fate was known.
+    pub(crate) fn latencies(&self) -> Histogram<u64> {
+        histogram(self.requests().map(|request| request.latency_us()))
+    }
+
+    /// The version that users must be served.
+    pub(crate) fn champion(&self) -> Option<&'a str> {
+        self.until_now().filter_map(|(_, event)| if let What::Champion { version } = &event.what { Some(version.as_str()) } else { None }).last()
+    }
+
+    /// What a version answers, row by row.
+    pub(crate) fn expected(&self, wanted: &str) -> Option<&'a [f64]> {
+        self.until_now().find_map(|(_, event)| match &event.what {
+            What::Expected { version, scores } if version == wanted => Some(scores.as_slice()),
+            _ => None,
+        })
+    }
+
+    /// Looks at a watched address in the phase: number, whether it was well, and what was said otherwise.
+    pub(crate) fn watched(&self, wanted: &'a str) -> impl Iterator<Item = (u64, bool, &'a str)> + use<'a> {
+        self.events().filter_map(move |(number, event)| match &event.what {
+            What::Watched { name, ok, detail, .. } if name == wanted => Some((number, *ok, detail.as_str())),
+            _ => None,
+        })
+    }
+
+    /// The services of a role as they were deployed last: name and addresses.
+    pub(crate) fn deployed(&self, wanted: &str) -> Vec<(&'a str, &'a [String])> {
+        let mut found: Vec<(&str, &[String])> = Vec::new();
+        for (_, event) in self.until_now() {
+            if let What::Deployed { service, role, addresses, .. } = &event.what
+                && role.as_deref() == Some(wanted)
+            {
+                found.retain(|(name, _)| name != service);
+                found.push((service, addresses));
+            }
+        }
+        found
+    }
+}
+
+/// Latencies in microseconds, to three digits.
+pub(crate) fn histogram(latencies: impl Iterator<Item = u64>) -> Histogram<u64> {
+    // Bounds that the library takes; a histogram that could not be made would be empty, which no check passes.
+    let mut histogram = Histogram::new_with_bounds(1, LATENCY_MAX_US, 3).unwrap_or_else(|_| Histogram::new(3).expect("three digits are known"));
+    for latency in latencies {
+        histogram.saturating_record(latency.max(1));
+    }
+    histogram
+}
+
+/// The first few of some requests, as evidence.
+pub(crate) fn evidence<'a>(requests: impl Iterator<Item = Request<'a>>, say: impl Fn(&Request<'a>) -> String) -> Vec<Evidence> {
+    requests.take(5).map(|request| Evidence { events: vec![request.number], excerpt: say(&request) }).collect()
+}

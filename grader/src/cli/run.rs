@@ -1,0 +1,152 @@
+//! `grader run`
+
+use std::path::{Path, PathBuf};
+
+use harness::cli::{find_exercises, sweep_dead};
+use harness::compose::vet;
+use harness::document::Problems;
+use harness::engine::Engine;
+use harness::environment::{Lease, Leases, Sweep, sweep};
+use harness::exercise::{Exercise, Files, Seed, VARIANT_FILE, Variant, VariantFile};
+use harness::interrupt::Interrupt;
+use harness::progress::Progress;
+use harness::{images, submission};
+
+use super::{CliError, fresh, tell};
+use crate::check::Rubric;
+use crate::exam::{Exam, Hall};
+use crate::history::{FORMAT, History, Manifest};
+use crate::report::Report;
+use crate::score::Outcome;
+
+/// After how many hours nothing of a grading run can be wanted any more.
+const HOURS: i64 = 6;
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  grader run work/model-down --out report\n  grader run submission.tar.gz --out report --seed acme-42 --json")]
+pub(super) struct Arguments {
+    /// A workspace, or a tar of it, gzipped or not.
+    submission: PathBuf,
+    /// Where history, report and logs are written; a folder that is new or empty.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// The exercise and seed that the candidate was given, where the submission's word for it is not enough.
+    #[arg(long, value_parser = seed)]
+    seed: Option<Seed>,
+    /// From where rows and targets are drawn; without it a fresh one.
+    #[arg(long, value_parser = seed, value_name = "SEED")]
+    exam_seed: Option<Seed>,
+    /// Writes JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+fn seed(text: &str) -> Result<Seed, String> {
+    Seed::new(text).ok_or_else(|| "a seed is 1 to 64 letters, digits, `-` and `_`".to_owned())
+}
+
+impl Arguments {
+    pub(super) async fn run(self, exercises: Option<PathBuf>) -> Result<Outcome, CliError> {
+        let exercises = find_exercises(exercises)?;
+        let files = submission::read(&self.submission)?;
+        let (exercise, variant) = variant(&files, &exercises, self.seed.as_ref())?;
+        let exam = Exam::parse(&exercise.exam.name, &exercise.exam.text).map_err(CliError::Rules)?;
+        let rubric = Rubric::parse(&exercise.checks.name, &exercise.checks.text, &exam, &exercise.requirements).map_err(CliError::Rules)?;
+        known_checks(&exercise, &rubric)?;
+        let vetted = vet(&files, &exercise.manifest).map_err(CliError::Policy)?;
+        fresh(&self.out)?;
+        let engine = Engine::connect().await?;
+        let leases = Leases::open().map_err(CliError::Leases)?;
+        sweep_dead(&engine, &leases).await?;
+        let owner = leases.owner().map_err(CliError::Leases)?;
+        let progress = Progress::stderr();
+        let images = images::ensure(&engine, &exercise, &progress).await?;
+        let seed = self.exam_seed.clone().unwrap_or_else(Seed::fresh);
+        let manifest = manifest(&exercise, &variant, &seed);
+        let lease = leases.take(&exercise.manifest.id, &self.out, HOURS).map_err(CliError::Leases)?;
+        let history = self.out.join("history");
+        let logs = self.out.join("logs");
+        let hall = Hall {
+            engine: &engine,
+            exercise: &exercise,
+            exam: &exam,
+            vetted: &vetted,
+            images: &images,
+            lease: &lease,
+            owner: &owner,
+            seed,
+            progress: &progress,
+        };
+        let held = tokio::select! {
+            held = hall.hold(&manifest, &history, &logs) => held.map_err(CliError::from),
+            interrupt = Interrupt::next() => Err(interrupt.into()),
+        };
+        progress.step("cleaning up");
+        let closed = tokio::select! {
+            closed = close(&engine, lease) => closed,
+            // The lease stays for the next command to sweep.
+            interrupt = Interrupt::next() => Err(interrupt.into()),
+        };
+        progress.done();
+        held?;
+        closed?;
+        // From the file, as everyone else will judge it.
+        let report = Report::new(&History::read(&history)?).map_err(CliError::Rules)?;
+        report.write(&self.out).map_err(CliError::file(&self.out))?;
+        tell(&report, self.json);
+        eprintln!("the report is {}", self.out.join("report.html").display());
+        Ok(report.outcome)
+    }
+}
+
+async fn close(engine: &Engine, lease: Lease) -> Result<(), CliError> {
+    sweep(engine, &lease.record.id, Sweep::Everything).await?;
+    lease.end().map_err(CliError::Leases)
+}
+
+/// The exercise and the variant that a submission says it is, or that whoever grades says it is.
+fn variant(files: &Files, exercises: &Path, seed: Option<&Seed>) -> Result<(Exercise, Variant), CliError> {
+    let Some(content) = files.get(VARIANT_FILE) else {
+        return Err(CliError::Usage(format!("the submission has no `{VARIANT_FILE}`, which says what it is a repair of; send the whole folder")));
+    };
+    let file: VariantFile =
+        serde_json::from_slice(content).map_err(|error| CliError::Usage(format!("`{VARIANT_FILE}`:{}:{}: {error}", error.line(), error.column())))?;
+    let exercise = Exercise::find(&file.exercise, exercises)?;
+    let variant = match seed {
+        Some(seed) => Variant::pick(&exercise, seed.clone()),
+        None => file.variant(&exercise)?,
+    };
+    Ok((exercise, variant))
+}
+
+/// Every check that a break says it fails must be there: its points would never be found.
+fn known_checks(exercise: &Exercise, rubric: &Rubric) -> Result<(), CliError> {
+    for one in exercise.breaks.values() {
+        if let Some(unknown) = one.fails.iter().find(|id| !rubric.checks.iter().any(|check| check.id == **id)) {
+            let known: Vec<&str> = rubric.checks.iter().map(|check| check.id.as_str()).collect();
+            let file = exercise.dir.join("breaks").join(format!("{}.yaml", one.id));
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            let offset = text.find(unknown.as_str()).unwrap_or(0);
+            let problem = harness::document::Problem::at(&file.to_string_lossy(), &text, offset, format!("there is no check `{unknown}`"));
+            return Err(CliError::Rules(Problems(vec![problem.with_help(format!("known: {}", known.join(", ")))])));
+        }
+    }
+    Ok(())
+}
+
+fn manifest(exercise: &Exercise, variant: &Variant, seed: &Seed) -> Manifest {
+    let title = |id: &String| exercise.breaks.get(id).map_or_else(String::new, |one| one.title.clone());
+    Manifest {
+        format: FORMAT,
+        exercise: exercise.manifest.id.clone(),
+        title: exercise.manifest.title.clone(),
+        exercise_digest: exercise.digest.clone(),
+        seed: variant.seed.as_ref().map(ToString::to_string),
+        breaks: variant.breaks.iter().map(|id| (id.clone(), title(id))).collect(),
+        baseline: exercise.baseline(&variant.breaks),
+        exam_seed: seed.to_string(),
+        started: jiff::Timestamp::now().to_string(),
+        grader_version: env!("CARGO_PKG_VERSION").to_owned(),
+        pass_mark: exercise.manifest.pass_mark,
+    }
+}

@@ -1,0 +1,42 @@
+//! The grader's ear at the pager: every notification that it prints becomes an event.
+
+use harness::environment::Output;
+use serde::Deserialize;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::sync::watch;
+use tokio_util::io::StreamReader;
+
+use super::ExamError;
+use super::driver::Seen;
+use crate::history::{Alert, Recorder, What};
+
+/// One line of the pager.
+#[derive(Deserialize)]
+struct Line {
+    receiver: String,
+    #[serde(default)]
+    body: Notification,
+}
+
+/// Alertmanager's webhook, as far as the exam reads it.
+#[derive(Deserialize, Default)]
+struct Notification {
+    #[serde(default)]
+    alerts: Vec<Alert>,
+}
+
+/// Records what the pager receives, as long as it runs.
+pub(super) async fn listen(output: Output, recorder: Recorder, seen: watch::Sender<Seen>) -> Result<(), ExamError> {
+    let mut lines = BufReader::new(StreamReader::new(output)).lines();
+    while let Some(line) = lines.next_line().await.map_err(ExamError::driver)? {
+        // What came is the submission's; that a line is JSON is the pager's.
+        let Ok(Line { receiver, body }) = serde_json::from_str(&line) else {
+            recorder.record(What::Note { text: format!("the pager received something unreadable: {line:.500}") }).await?;
+            continue;
+        };
+        let names: Vec<String> = body.alerts.iter().map(|alert| alert.name().to_owned()).collect();
+        recorder.record(What::Delivered { receiver: receiver.clone(), alerts: body.alerts }).await?;
+        seen.send_modify(|seen| seen.delivered.extend(names.into_iter().map(|name| (receiver.clone(), name))));
+    }
+    Err(ExamError::driver("the pager's output ended"))
+}

@@ -1,0 +1,47 @@
+//! What was submitted, as the exam sees it: services by role, and the addresses that the contract gives them.
+
+use harness::compose::{ServiceRole, Vetted};
+use harness::exercise::Exercise;
+use platform::protocol::Request;
+
+/// The services of a submission.
+#[derive(Debug, Clone)]
+pub(super) struct Submitted {
+    pub(super) services: Vec<ServiceRole>,
+}
+
+impl Submitted {
+    pub(super) fn new(vetted: &Vetted, exercise: &Exercise) -> Self {
+        Self { services: vetted.services(&exercise.manifest) }
+    }
+
+    /// Every service.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.services.iter().map(|service| service.service.clone()).collect()
+    }
+
+    /// The services of a role.
+    pub(super) fn of_role(&self, role: &str) -> Vec<String> {
+        self.services.iter().filter(|service| service.role.as_deref() == Some(role)).map(|service| service.service.clone()).collect()
+    }
+
+    /// The request that users send; the driver puts a row into its body.
+    pub(super) fn inference(&self, exercise: &Exercise, timeout_ms: u64) -> Request {
+        let inference = &exercise.contract.inference;
+        let service = self.of_role(&inference.role).into_iter().next().unwrap_or_else(|| inference.role.clone());
+        let url = address(exercise, &inference.role, &service, &inference.path);
+        Request { method: "POST".to_owned(), url, headers: Vec::new(), body: None, timeout_ms }
+    }
+
+    /// Where each replica says whether it is ready, by service.
+    pub(super) fn readiness(&self, exercise: &Exercise) -> Vec<(String, String)> {
+        let ready = &exercise.contract.ready;
+        let at = |service: String| (service.clone(), address(exercise, &ready.role, &service, &ready.path));
+        self.of_role(&ready.role).into_iter().map(at).collect()
+    }
+}
+
+fn address(exercise: &Exercise, role: &str, service: &str, path: &str) -> String {
+    let port = exercise.manifest.roles.get(role).map_or(80, |role| role.port);
+    format!("http://{service}:{port}{path}")
+}
