@@ -7,7 +7,7 @@ use super::{Evidence, Finding, Judge, View, percent, share};
 use crate::history::{Target, What};
 
 /// The share of looks at which a target must be up: one missed scrape is not a lost replica.
-const UP_SHARE: f64 = 0.8;
+const UP_SHARE: f64 = 0.9;
 
 /// Prometheus scrapes every replica, often enough.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -26,8 +26,11 @@ impl Judge for Scraped {
 
     fn judge(&self, view: &View<'_>) -> Finding {
         let replicas = view.deployed(&self.role);
+        // A target that is new may wait for its first scrape as long as for any other.
+        let settled_ns = view.window().start + self.every_seconds * 1_000_000_000;
         let looks: Vec<(u64, &[Target])> = view
             .events()
+            .filter(|(_, event)| event.at_ns >= settled_ns)
             .filter_map(|(number, event)| if let What::Targets { targets } = &event.what { Some((number, targets.as_slice())) } else { None })
             .collect();
         let Some((last, targets)) = looks.last() else {

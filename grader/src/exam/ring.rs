@@ -11,6 +11,10 @@ use harness::exercise::Alerts;
 /// Where the rendered Prometheus configuration looks for the grader's rules.
 pub(super) const FOLDER: &str = "/etc/modeldown";
 
+/// How long the rule waits before it fires. A Prometheus that has just read its configuration knows no Alertmanager for up to
+/// five seconds, and sends what fires meanwhile again after a minute only.
+const FOR: &str = "8s";
+
 /// An alert name that nobody could have prepared for.
 pub(super) fn name(random: &mut impl Rng) -> String {
     format!("Signal{:08x}", random.next_u32())
@@ -28,6 +32,7 @@ pub(super) fn rule_file(rules: &[(Receiver, String)], alerts: &Alerts) -> Vec<u8
             json!({
                 "alert": name,
                 "expr": "vector(1)",
+                "for": FOR,
                 "labels": { alerts.label.as_str(): urgency },
                 "annotations": { "summary": "a signal that proves the way to the pager" },
             })

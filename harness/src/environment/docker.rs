@@ -167,7 +167,7 @@ impl Docker {
 
     async fn compose(&self, arguments: &[&str]) -> Result<(), EnvironmentError> {
         let mut command = self.engine.command();
-        command.current_dir(&self.folder).args(["compose", "--progress", "plain"]).args(arguments);
+        command.current_dir(&self.folder).args(["compose", "--progress", "plain", "--project-name", &self.project]).args(arguments);
         let failed = |output: String, owner| EnvironmentError::Compose { command: format!("compose {}", arguments.join(" ")), output, owner };
         let output = engine::run(command, None).await.map_err(|error| failed(error.to_string(), Owner::Engine))?;
         if output.status.success() {

@@ -7,6 +7,7 @@ use bollard::query_parameters::{
     ListContainersOptionsBuilder, ListImagesOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
     RemoveImageOptionsBuilder, RemoveVolumeOptions,
 };
+use futures_util::future::try_join_all;
 use tokio::time::sleep;
 
 use super::docker::EnvironmentError;
@@ -47,12 +48,14 @@ async fn look(engine: &Engine, filters: &HashMap<&str, Vec<String>>, what: Sweep
     let api = &engine.api;
     let mut found = 0;
     let all = ListContainersOptionsBuilder::new().all(true).filters(filters).build();
-    for container in api.list_containers(Some(all)).await? {
+    // All at once: one that ends slowly must not hold up the others.
+    let removals = api.list_containers(Some(all)).await?.into_iter().map(|container| {
         found += 1;
         // Volumes without a name carry no label and go with their container.
         let options = RemoveContainerOptionsBuilder::new().force(true).v(what == Sweep::Everything).build();
-        api.remove_container(&container.id.unwrap_or_default(), Some(options)).await?;
-    }
+        async move { api.remove_container(&container.id.unwrap_or_default(), Some(options)).await }
+    });
+    try_join_all(removals.collect::<Vec<_>>()).await?;
     for network in api.list_networks(Some(ListNetworksOptionsBuilder::new().filters(filters).build())).await? {
         found += 1;
         api.remove_network(&network.id.unwrap_or_default()).await?;
