@@ -1,18 +1,78 @@
-# Thin on purpose: every target is one command that can be typed.
+# Thin on purpose: every target is a command that can be typed. CI calls the binaries, since make flattens exit codes.
+
+EXERCISE ?= model-down
+DIR ?= work/$(EXERCISE)
+SEED ?=
+OUT ?= report/$(EXERCISE)-$(shell date +%Y%m%d-%H%M%S)
+
+HARNESS = target/debug/harness
+GRADER = target/debug/grader
+PLATFORM = --manifest-path exercises/platform/Cargo.toml --features programs
 
 help:
-	@echo "make test   formatting, lints and unit tests"
-	@echo "make fmt    formats the Rust code"
+	@echo "make start      a broken deployment to repair, in $(DIR)   (EXERCISE=, SEED=, DIR=)"
+	@echo "make status     what runs, where, and how long is left"
+	@echo "make grade      examines $(DIR) and writes a report below report/   (OUT=)"
+	@echo "make stop       ends the deployment; files and volumes stay"
+	@echo "make doctor     what this machine has and what it lacks"
+	@echo "make test       formatting, lints, unit, acceptance and browser tests; gets what they need"
+	@echo "make test-all   the same, and every break alone"
+	@echo "make bench      measures, and writes docs/performance.md"
+	@echo "make fmt        formats Rust and Python"
+	@echo "make schemas    writes docs/schema anew"
 
-test:
+setup:
+	@scripts/setup
+
+build:
+	@cargo build --quiet --workspace
+
+start: setup build
+	@$(HARNESS) start $(EXERCISE) --dir $(DIR) $(if $(SEED),--seed $(SEED))
+
+status: build
+	@$(HARNESS) status --dir $(DIR)
+
+stop: build
+	@$(HARNESS) stop --dir $(DIR)
+
+doctor: build
+	@$(HARNESS) doctor
+
+grade: setup build
+	@$(GRADER) run $(DIR) --out $(OUT)
+
+test: setup lint unit
+	cargo build --workspace
+	cargo test --package acceptance
+
+test-all: test
+	cargo test --package acceptance -- --ignored
+
+unit:
+	cargo test --workspace --exclude acceptance
+	cargo test $(PLATFORM)
+
+lint: build
 	cargo fmt --all --check
+	cargo fmt --manifest-path exercises/platform/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	cargo test --workspace
-	cargo clippy --manifest-path exercises/platform/Cargo.toml --features programs --all-targets -- -D warnings
-	cargo test --manifest-path exercises/platform/Cargo.toml --features programs
+	cargo clippy $(PLATFORM) --all-targets -- -D warnings
+	scripts/lint
+
+# Needs cargo-deny. Its database of advisories is fetched where there is a network to fetch it.
+deny:
+	cargo deny check bans licenses sources
+
+bench: setup build
+	scripts/bench
 
 fmt:
 	cargo fmt --all
 	cargo fmt --manifest-path exercises/platform/Cargo.toml
+	scripts/lint --fix
 
-.PHONY: help test fmt
+schemas:
+	MODELDOWN_WRITE_SCHEMAS=1 cargo test --workspace --exclude acceptance --lib schema
+
+.PHONY: help setup build start status stop doctor grade test test-all unit lint deny bench fmt schemas

@@ -1,1 +1,150 @@
-//! x
+//! What acceptance tests share: the two binaries, a home of their own for every test, and the engine as `docker` sees it.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// One at a time: exams want the machine to themselves.
+static MACHINE: Mutex<()> = Mutex::new(());
+
+/// A home of its own, with leases that no other test sees, and the machine for as long as it lives.
+pub struct Home {
+    dir: TempDir,
+    _machine: MutexGuard<'static, ()>,
+}
+
+impl Home {
+    /// A new home.
+    ///
+    /// # Panics
+    /// Without room for temporary files.
+    pub fn new() -> Self {
+        let machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
+        Self { dir: tempfile::tempdir().expect("room for temporary files"), _machine: machine }
+    }
+
+    /// A path in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The command `harness`.
+    pub fn harness(&self) -> Command {
+        self.binary("harness")
+    }
+
+    /// The command `grader`.
+    pub fn grader(&self) -> Command {
+        self.binary("grader")
+    }
+
+    fn binary(&self, name: &str) -> Command {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin(name));
+        command.env("XDG_STATE_HOME", self.path("state")).current_dir(self.dir.path());
+        command.arg("--exercises").arg(repository().join("exercises"));
+        command
+    }
+
+    /// Everything of this home's that the engine has: containers, networks, volumes and images.
+    ///
+    /// # Panics
+    /// Where the engine does not answer.
+    pub fn resources(&self) -> Vec<String> {
+        let Ok(owner) = std::fs::read_to_string(self.path("state/modeldown/owner")) else { return Vec::new() };
+        let filter = format!("label=modeldown.owner={}", owner.trim());
+        let kinds: [&[&str]; 4] = [&["ps", "--all", "--quiet"], &["network", "ls", "--quiet"], &["volume", "ls", "--quiet"], &["images", "--quiet"]];
+        kinds.iter().flat_map(|kind| lines(&docker(kind.iter().copied().chain(["--filter", &filter])))).collect()
+    }
+
+    /// The container of a service in a workspace.
+    ///
+    /// # Panics
+    /// Where there is none.
+    pub fn status(&self, workspace: &Path) -> Value {
+        let output = self.harness().args(["status", "--json", "--dir"]).arg(workspace).output().expect("it runs");
+        assert!(output.status.success(), "{}", said(&output));
+        serde_json::from_slice(&output.stdout).expect("it is JSON")
+    }
+}
+
+impl Default for Home {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Home {
+    /// Whatever a failed test left running.
+    fn drop(&mut self) {
+        let Ok(entries) = std::fs::read_dir(self.path("state/modeldown/leases")) else { return };
+        for entry in entries.flatten() {
+            let Ok(text) = std::fs::read_to_string(entry.path()) else { continue };
+            let record: Value = serde_json::from_str(&text).unwrap_or_default();
+            if let Some(folder) = record["folder"].as_str() {
+                drop(self.harness().args(["stop", "--remove", "--dir", folder]).output());
+            }
+        }
+        drop(self.harness().arg("gc").output());
+    }
+}
+
+/// This repository.
+///
+/// # Panics
+/// Never: this package lies in it.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("it lies in the repository")
+}
+
+/// What `docker` answers.
+///
+/// # Panics
+/// Where it fails.
+pub fn docker<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Output {
+    let output = Command::new("docker").args(arguments).output().expect("docker is there");
+    assert!(output.status.success(), "{}", said(&output));
+    output
+}
+
+/// The lines of a command's stdout.
+pub fn lines(output: &Output) -> Vec<String> {
+    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+}
+
+/// Everything that a command said.
+pub fn said(output: &Output) -> String {
+    format!("{}\n{}\n{}", output.status, String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Puts the reference's files over a workspace's: the repair that nobody can dispute.
+///
+/// # Panics
+/// Where they cannot be copied.
+pub fn apply_reference(workspace: &Path) {
+    copy(&repository().join("exercises/model-down/reference"), workspace);
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("writable");
+    for entry in std::fs::read_dir(from).expect("readable").flatten() {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("writable");
+        }
+    }
+}
+
+/// A report's checks whose verdict is one word, sorted.
+pub fn checks_that(report: &Value, word: &str) -> Vec<String> {
+    let checks = report["checks"].as_array().cloned().unwrap_or_default();
+    let mut ids: Vec<String> =
+        checks.iter().filter(|check| check["word"] == word).filter_map(|check| Some(check["id"].as_str()?.to_owned())).collect();
+    ids.sort();
+    ids
+}

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::view::evidence;
-use super::{Finding, Judge, View};
+use super::{Finding, Judge, View, ms, share};
 
 /// Answers come in time, counted from the moment at which the request was due.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -32,13 +32,13 @@ impl Judge for Latency {
         let latencies = view.latencies();
         let at = latencies.value_at_quantile(self.quantile);
         let observed = format!(
-            "{} ms at {} %, {} ms in the middle; {quick} of {all} requests were answered in time",
-            at.div_ceil(1_000),
+            "{:.1} ms at {} %, {:.1} ms in the middle; {quick} of {all} requests were answered in time",
+            ms(at * 1_000),
             self.quantile * 100.0,
-            latencies.value_at_quantile(0.5).div_ceil(1_000),
+            ms(latencies.value_at_quantile(0.5) * 1_000),
         );
         let slow = view.requests().filter(|request| !request.is_good() || request.latency_us() > limit);
-        let passed = super::share(quick, all) >= self.quantile;
+        let passed = share(quick, all) >= self.quantile;
         Finding::new(passed, at > self.grey_above_ms * 1_000, observed)
             .with(evidence(slow, |request| format!("{} after {} ms", request.said(), request.latency_us() / 1_000)))
     }

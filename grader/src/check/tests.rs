@@ -1,10 +1,18 @@
-//! Checks on hand-written histories.
+//! Checks on hand-written histories: a faultless exam, and what becomes of it when one thing is changed.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use harness::exercise::Exercise;
 
 use super::*;
+use crate::history::{Alert, Event, FORMAT, Manifest, PhaseEnd, RequestResult, Target, What};
+use crate::report::Report;
+
+const SECOND: u64 = 1_000_000_000;
+/// Requests a second, as in the exam of the flagship.
+const RATE: u64 = 50;
+const ROWS: usize = 400;
 
 fn model_down() -> Exercise {
     Exercise::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../exercises/model-down")).expect("the exercise is right")
@@ -15,4 +23,354 @@ pub(crate) fn model_down_rubric() -> Rubric {
     let exercise = model_down();
     let exam = Exam::parse("exam.yaml", &exercise.exam.text).expect("the exam is right");
     Rubric::parse("checks.yaml", &exercise.checks.text, &exam, &exercise.requirements).expect("the rubric is right")
+}
+
+fn score_of(row: usize) -> f64 {
+    share(row, ROWS)
+}
+
+fn target(service: &str, up: bool) -> Target {
+    Target {
+        job: "model".to_owned(),
+        instance: format!("{service}:8000"),
+        scrape_url: format!("http://{service}:8000/metrics"),
+        interval_ms: 5_000,
+        health: if up { "up" } else { "down" }.to_owned(),
+        last_error: String::new(),
+    }
+}
+
+fn alert(name: &str) -> Alert {
+    Alert { status: "firing".to_owned(), labels: [("alertname".to_owned(), name.to_owned())].into(), annotations: BTreeMap::new() }
+}
+
+/// The history of a faultless exam: `baseline` from 2 s to 42 s, `kill` to 72 s, `wiring` to 86 s.
+pub(crate) fn faultless() -> History {
+    let exercise = model_down();
+    let mut events = Vec::new();
+    let mut add = |at_ns: u64, what: What| events.push(Event { at_ns, what });
+    let deployed = |service: &str, role: &str| What::Deployed {
+        service: service.to_owned(),
+        role: Some(role.to_owned()),
+        memory_mib: 192,
+        addresses: vec![format!("10.0.0.{}", service.len())],
+    };
+    add(0, What::Champion { version: "3".to_owned() });
+    add(0, What::Expected { version: "2".to_owned(), scores: vec![0.5; ROWS] });
+    add(0, What::Expected { version: "3".to_owned(), scores: (0..ROWS).map(score_of).collect() });
+    add(SECOND, deployed("model-blue", "model"));
+    add(SECOND, deployed("model-green", "model"));
+    let phase = |add: &mut dyn FnMut(u64, What), id: &str, from: u64, to: u64| {
+        add(from * SECOND, What::PhaseEntered { phase: id.to_owned() });
+        add(to * SECOND, What::PhaseLeft { phase: id.to_owned(), end: PhaseEnd::Completed });
+    };
+    phase(&mut add, "baseline", 2, 42);
+    phase(&mut add, "kill", 42, 72);
+    phase(&mut add, "wiring", 72, 86);
+    let killed_ns = 46 * SECOND;
+    add(killed_ns, What::FaultBegan { phase: "kill".to_owned(), fault: "kill".to_owned(), target: "model-blue".to_owned() });
+    for (receiver, name) in [("page", "A"), ("ticket", "B")] {
+        add(73 * SECOND, What::Rang { receiver: receiver.to_owned(), alertname: name.to_owned() });
+        add(82 * SECOND, What::Delivered { receiver: receiver.to_owned(), alerts: vec![alert(name)] });
+    }
+    for seq in 0..84 * RATE {
+        let intended_ns = 2 * SECOND + seq * SECOND / RATE;
+        let row = usize::try_from(seq).expect("it fits") % ROWS;
+        let result = RequestResult::Answered { status: 200, version: Some("3".to_owned()), score: Some(score_of(row)), degraded: Some(false) };
+        let done_ns = intended_ns + 3_000_000;
+        add(done_ns, What::Request { seq, row, intended_ns, sent_ns: intended_ns + 10_000, done_ns, result });
+    }
+    for look in 0..84 * 5 {
+        let at_ns = 2 * SECOND + look * SECOND / 5;
+        let watched = |name: &str, ok: bool| What::Watched { name: name.to_owned(), sent_ns: at_ns, done_ns: at_ns, ok, detail: String::new() };
+        let is_down = (killed_ns..72 * SECOND).contains(&at_ns);
+        add(at_ns, watched("canary", true));
+        add(at_ns, watched("ready:model-blue", !is_down));
+        add(at_ns, watched("ready:model-green", true));
+        add(at_ns, What::Targets { targets: vec![target("model-blue", !is_down), target("model-green", true)] });
+    }
+    events.sort_by_key(|event| event.at_ns);
+    History {
+        manifest: Manifest {
+            format: FORMAT,
+            exercise: exercise.manifest.id.clone(),
+            title: exercise.manifest.title.clone(),
+            exercise_digest: "0".repeat(64),
+            seed: Some("acme".to_owned()),
+            breaks: [("swapped-features".to_owned(), "The server feeds the model two features in the wrong order".to_owned())].into(),
+            baseline: BTreeSet::from(["answers-correct".to_owned()]),
+            exam_seed: "fixed".to_owned(),
+            started: "2026-01-01T00:00:00Z".to_owned(),
+            grader_version: "0.1.0".to_owned(),
+            pass_mark: 70,
+        },
+        events,
+        exam: exercise.exam.text,
+        checks: exercise.checks.text,
+        requirements: exercise.requirements,
+        truncated: false,
+    }
+}
+
+/// A faultless history with every event changed by a function; an event for which it says `false` is left out.
+fn changed(change: impl FnMut(&mut Event) -> bool) -> History {
+    let mut history = faultless();
+    history.events.retain_mut(change);
+    history
+}
+
+/// A faultless history with some requests, by their number in the stream, ending otherwise.
+pub(crate) fn with_results(pick: impl Fn(u64) -> bool, result: &RequestResult) -> History {
+    changed(|event| {
+        if let What::Request { seq, result: was, .. } = &mut event.what
+            && pick(*seq)
+        {
+            *was = result.clone();
+        }
+        true
+    })
+}
+
+fn verdicts(history: &History) -> BTreeMap<String, Verdict> {
+    judge(history).expect("the rules are right").into_iter().map(|(id, judgement)| (id, judgement.verdict)).collect()
+}
+
+/// The checks that are not plainly passed.
+fn unmet(history: &History) -> Vec<String> {
+    verdicts(history).into_iter().filter(|(_, verdict)| !matches!(verdict, Verdict::Passed { .. })).map(|(id, _)| id).collect()
+}
+
+fn is_not_graded(history: &History, check: &str) -> bool {
+    matches!(verdicts(history)[check], Verdict::NotGraded { .. })
+}
+
+#[test]
+fn a_faultless_exam_passes_everything_with_room() {
+    let judged = verdicts(&faultless());
+    assert_eq!(judged.len(), 13);
+    assert!(judged.values().all(|verdict| *verdict == Verdict::Passed { grey: false }), "{judged:?}");
+}
+
+#[test]
+fn the_same_history_gives_the_same_bytes() {
+    let text = |history: &History| serde_json::to_string(&Report::new(history).expect("the rules are right")).expect("it is text");
+    assert_eq!(text(&faultless()), text(&faultless()));
+}
+
+#[test]
+fn availability_counts_what_users_get() {
+    let timed_out = |every: u64| with_results(move |seq| seq < 40 * RATE && seq % every == 0, &RequestResult::TimedOut);
+    assert_eq!(unmet(&timed_out(150)), ["answers-available"]);
+    assert_eq!(verdicts(&timed_out(400))["answers-available"], Verdict::Passed { grey: true });
+    let refused = RequestResult::Answered { status: 503, version: None, score: None, degraded: None };
+    let history = with_results(|seq| seq < 40 * RATE, &refused);
+    let judged = judge(&history).expect("the rules are right");
+    assert_eq!(judged["answers-available"].observed, "0.00 % of 2000 requests: 2000 answered with 503");
+    assert_eq!(judged["answers-correct"].caused_by.as_deref(), Some("answers-available"));
+    // Users were not served, so a page would not have been for nothing.
+    assert_eq!(judged["no-false-page"].verdict, Verdict::Passed { grey: false });
+}
+
+#[test]
+fn wrong_scores_and_missing_scores_are_wrong() {
+    for score in [Some(0.123), None] {
+        let wrong = RequestResult::Answered { status: 200, version: Some("3".to_owned()), score, degraded: None };
+        assert_eq!(unmet(&with_results(|seq| seq % 100 == 7, &wrong)), ["answers-correct"], "{score:?}");
+    }
+}
+
+#[test]
+fn another_version_or_none_is_not_the_champion() {
+    for version in [Some("2".to_owned()), None] {
+        let other = with_results(
+            |seq| seq % 100 == 7,
+            &RequestResult::Answered { status: 200, version: version.clone(), score: Some(score_of(7)), degraded: None },
+        );
+        assert!(unmet(&other).contains(&"champion-served".to_owned()), "{version:?}");
+    }
+}
+
+#[test]
+fn slow_answers_fail_by_the_schedule_and_not_by_the_clock_of_the_server() {
+    let slow = changed(|event| {
+        if let What::Request { intended_ns, done_ns, seq, .. } = &mut event.what
+            && seq.is_multiple_of(10)
+        {
+            *done_ns = *intended_ns + 400_000_000;
+        }
+        true
+    });
+    assert_eq!(unmet(&slow), ["answers-fast"]);
+}
+
+#[test]
+fn a_request_that_fails_at_once_is_not_a_quick_answer() {
+    let refused = RequestResult::Refused { why: "connection refused".to_owned() };
+    let unmet = unmet(&with_results(|seq| seq < 40 * RATE && seq % 10 == 0, &refused));
+    assert_eq!(unmet, ["answers-available", "answers-fast"]);
+}
+
+#[test]
+fn a_replica_that_is_not_ready_or_not_there_is_missed() {
+    let unready = changed(|event| {
+        if let What::Watched { name, ok, .. } = &mut event.what {
+            *ok &= name != "ready:model-green";
+        }
+        true
+    });
+    assert_eq!(unmet(&unready), ["replicas-ready"]);
+    let alone = changed(|event| !matches!(&event.what, What::Watched { name, .. } if name == "ready:model-green"));
+    assert_eq!(unmet(&alone), ["replicas-ready"]);
+}
+
+#[test]
+fn a_silence_after_the_death_is_a_gap() {
+    let silent = with_results(|seq| (44 * RATE..46 * RATE).contains(&seq), &RequestResult::TimedOut);
+    assert_eq!(unmet(&silent), ["kill-gap", "kill-survived"]);
+}
+
+#[test]
+fn a_target_that_is_down_absent_or_rarely_scraped_is_not_scraped() {
+    let targets = |edit: &dyn Fn(&mut Vec<Target>)| {
+        changed(|event| {
+            if let What::Targets { targets } = &mut event.what {
+                edit(targets);
+            }
+            true
+        })
+    };
+    assert_eq!(unmet(&targets(&|targets| targets.truncate(1))), ["replicas-scraped"]);
+    assert_eq!(unmet(&targets(&|targets| targets[1].health = "down".to_owned())), ["replicas-scraped"]);
+    assert_eq!(unmet(&targets(&|targets| targets[1].interval_ms = 60_000)), ["replicas-scraped"]);
+    let by_address = targets(&|targets| targets[1].scrape_url = "http://10.0.0.11:8000/metrics".to_owned());
+    assert!(unmet(&by_address).is_empty());
+    assert_eq!(unmet(&targets(&Vec::clear)), ["kill-seen", "replicas-scraped"]);
+}
+
+#[test]
+fn a_death_that_monitoring_does_not_notice_is_missed() {
+    let blind = changed(|event| {
+        if let What::Targets { targets } = &mut event.what {
+            targets[0].health = "up".to_owned();
+        }
+        true
+    });
+    assert_eq!(unmet(&blind), ["kill-seen"]);
+}
+
+#[test]
+fn an_alert_must_arrive_in_time_and_there_alone() {
+    let lost = changed(|event| !matches!(&event.what, What::Delivered { receiver, .. } if receiver == "page"));
+    assert_eq!(unmet(&lost), ["page-arrives"]);
+    let mut astray = faultless();
+    let at = astray.events.iter().position(|event| matches!(event.what, What::Delivered { .. })).expect("there is one");
+    let copy = Event { at_ns: astray.events[at].at_ns, what: What::Delivered { receiver: "ticket".to_owned(), alerts: vec![alert("A")] } };
+    astray.events.insert(at, copy);
+    assert_eq!(verdicts(&astray)["page-arrives"], Verdict::Partial { share: 0.5 });
+    assert_eq!(unmet(&astray), ["page-arrives"]);
+}
+
+#[test]
+fn a_page_for_nothing_is_counted() {
+    let mut history = faultless();
+    let at = history.events.iter().position(|event| event.at_ns > 20 * SECOND).expect("there is one");
+    let page = What::Delivered { receiver: "page".to_owned(), alerts: vec![alert("Panic")] };
+    history.events.insert(at, Event { at_ns: 20 * SECOND, what: page });
+    assert_eq!(unmet(&history), ["no-false-page"]);
+}
+
+#[test]
+fn limits_over_the_budget_are_counted() {
+    let lavish = changed(|event| {
+        if let What::Deployed { memory_mib, .. } = &mut event.what {
+            *memory_mib = 500;
+        }
+        true
+    });
+    assert_eq!(unmet(&lavish), ["memory-budget"]);
+}
+
+#[test]
+fn a_phase_that_could_not_be_held_fails_because_of_what_kept_it_from_it() {
+    let mut history = changed(|event| {
+        let unready = matches!(&event.what, What::Watched { name, .. } if name.starts_with("ready:"));
+        !unready && !matches!(&event.what, What::PhaseEntered { phase } if phase == "kill")
+    });
+    for event in &mut history.events {
+        if let What::PhaseLeft { phase, end } = &mut event.what
+            && phase == "kill"
+        {
+            *end = PhaseEnd::Skipped { why: "no replica was ready".to_owned() };
+        }
+    }
+    let judged = judge(&history).expect("the rules are right");
+    for id in ["kill-survived", "kill-gap", "kill-seen"] {
+        assert_eq!((&judged[id].verdict, judged[id].caused_by.as_deref()), (&Verdict::Failed, Some("replicas-ready")), "{id}");
+    }
+}
+
+#[test]
+fn what_fails_on_our_side_is_not_graded() {
+    let late = changed(|event| {
+        if let What::Request { sent_ns, seq, .. } = &mut event.what
+            && seq.is_multiple_of(20)
+        {
+            *sent_ns += 30_000_000;
+        }
+        true
+    });
+    assert!(is_not_graded(&late, "answers-fast") && is_not_graded(&late, "kill-gap"));
+    let unsent = changed(|event| !matches!(event.what, What::Request { seq, .. } if seq.is_multiple_of(20)));
+    assert!(is_not_graded(&unsent, "answers-available"));
+    let deaf = changed(|event| !matches!(&event.what, What::Watched { name, .. } if name == "canary"));
+    assert!(is_not_graded(&deaf, "page-arrives"));
+    let ill = changed(|event| {
+        if let What::Watched { name, ok, .. } = &mut event.what {
+            *ok &= name != "canary";
+        }
+        true
+    });
+    assert!(is_not_graded(&ill, "page-arrives"));
+}
+
+#[test]
+fn what_was_recorded_before_a_fault_of_ours_is_graded() {
+    let mut history = changed(|event| event.at_ns < 60 * SECOND);
+    history.events.push(Event { at_ns: 60 * SECOND, what: What::GraderFault { message: "the engine went away".to_owned() } });
+    let judged = verdicts(&history);
+    assert_eq!(judged["answers-available"], Verdict::Passed { grey: false });
+    for id in ["kill-survived", "page-arrives"] {
+        assert!(is_not_graded(&history, id), "{id}");
+    }
+    let report = Report::new(&history).expect("the rules are right");
+    // Guards that were not graded can still cost points, so the score is an interval; it stays above the pass mark here.
+    assert!(report.score.low < report.score.high, "{:?}", report.score);
+}
+
+#[test]
+fn a_dead_submission_fails_and_is_never_not_graded() {
+    let dead = changed(|event| {
+        match &mut event.what {
+            What::Request { result, .. } => *result = RequestResult::Refused { why: "connection refused".to_owned() },
+            What::Watched { name, ok, .. } => *ok = name == "canary",
+            What::Targets { .. } | What::Delivered { .. } => return false,
+            _ => {}
+        }
+        true
+    });
+    let judged = verdicts(&dead);
+    assert!(judged.values().all(|verdict| !matches!(verdict, Verdict::NotGraded { .. })), "{judged:?}");
+    assert!(Report::new(&dead).expect("the rules are right").score.high < 0.1);
+}
+
+#[test]
+fn a_rubric_that_contradicts_itself_names_every_place() {
+    let exercise = model_down();
+    let exam = Exam::parse("exam.yaml", &exercise.exam.text).expect("the exam is right");
+    let text = exercise.checks.text.replacen("requirement: H1", "requirement: H9", 1).replacen("phase: kill", "phase: kil", 1);
+    let text = text.replacen("needs: [answers-available]", "needs: [nothing]", 1);
+    let said = Rubric::parse("checks.yaml", &text, &exam, &exercise.requirements).expect_err("it must be refused").to_string();
+    for expected in ["the brief has no requirement `H9`", "the exam has no phase `kil`", "no check `nothing`", "checks.yaml:5:"] {
+        assert!(said.contains(expected), "{expected} is missing in\n{said}");
+    }
 }

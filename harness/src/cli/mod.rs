@@ -2,6 +2,7 @@
 
 mod doctor;
 mod gc;
+mod images;
 mod list;
 mod start;
 mod status;
@@ -54,6 +55,8 @@ enum Command {
     Stop(stop::Arguments),
     /// Removes what dead commands and lost workspaces left behind.
     Gc(gc::Arguments),
+    /// Builds images beforehand, and prints their exact tags.
+    Images(images::Arguments),
     /// Says what this machine has, what it lacks, and how to get it.
     Doctor(doctor::Arguments),
 }
@@ -129,6 +132,7 @@ async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Status(arguments) => arguments.run(cli.exercises).await,
         Command::Stop(arguments) => arguments.run().await,
         Command::Gc(arguments) => arguments.run().await,
+        Command::Images(arguments) => arguments.run(&exercises(cli.exercises)?).await,
         Command::Doctor(arguments) => arguments.run().await,
     }
 }

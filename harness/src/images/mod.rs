@@ -17,6 +17,9 @@ pub const BASE: &str = "debian:trixie-slim";
 /// Targets of the platform's Dockerfile that environments use.
 const PLATFORM: [&str; 5] = ["alertmanager", "haproxy", "platform", "prometheus", "python"];
 
+/// Targets that only tests use.
+pub const TOOLS: [&str; 2] = ["browser", "lint"];
+
 /// Why an image cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
@@ -38,33 +41,42 @@ pub enum ImageError {
     },
 }
 
-/// Builds what is missing and says the exact tag of every alias.
+/// Builds what an exercise needs and is missing, and says the exact tag of every alias.
 pub async fn ensure(engine: &Engine, exercise: &Exercise, progress: &Progress) -> Result<Images, ImageError> {
-    let exercises = exercise.dir.parent().unwrap_or(Path::new(".")).to_owned();
-    let platform = exercises.join("platform");
-    let platform_digest = digest(&platform, &["Cargo.toml", "Cargo.lock", "src", "images"], "")?;
+    let exercises = exercise.dir.parent().unwrap_or(Path::new("."));
+    let mut images = platform(engine, exercises, &PLATFORM, None, progress).await?;
     let own = exercise.dir.join("images");
-    let own_digest = digest(&own, &["."], &platform_digest)?;
-    let mut images = Images::new();
-    let mut missing = (Vec::new(), Vec::new());
-    for target in PLATFORM {
-        let image = Image { alias: format!("modeldown/{target}"), target: target.to_owned(), tag: platform_digest.clone() };
-        missing.0.extend(image.missing(engine, &mut images).await);
-    }
+    let tag = digest(&own, &["."], &platform_digest(exercises)?)?;
+    let mut missing = Vec::new();
     for one in &exercise.manifest.images {
-        let image = Image { alias: one.alias.clone(), target: one.target.clone(), tag: own_digest.clone() };
-        missing.1.extend(image.missing(engine, &mut images).await);
+        let image = Image { alias: one.alias.clone(), target: one.target.clone(), tag: tag.clone() };
+        missing.extend(image.missing(engine, &mut images).await);
     }
-    if !missing.0.is_empty() {
-        base(engine, progress).await?;
-        progress.step("building the platform's images (minutes, once)");
-        build(engine, &platform, "images/Dockerfile", &missing.0).await?;
-    }
-    if !missing.1.is_empty() {
+    if !missing.is_empty() {
         progress.step("building the exercise's images (once)");
-        build(engine, &own, "Dockerfile", &missing.1).await?;
+        build(engine, &own, "Dockerfile", &missing).await?;
     }
     Ok(images)
+}
+
+/// Builds what is missing of some targets of the platform's, or of the one of them that is wanted.
+pub async fn platform(engine: &Engine, exercises: &Path, targets: &[&str], wanted: Option<&str>, progress: &Progress) -> Result<Images, ImageError> {
+    let tag = platform_digest(exercises)?;
+    let (mut images, mut missing) = (Images::new(), Vec::new());
+    for target in targets.iter().filter(|target| wanted.is_none_or(|wanted| wanted == **target)) {
+        let image = Image { alias: format!("modeldown/{target}"), target: (*target).to_owned(), tag: tag.clone() };
+        missing.extend(image.missing(engine, &mut images).await);
+    }
+    if !missing.is_empty() {
+        base(engine, progress).await?;
+        progress.step("building the platform's images (minutes, once)");
+        build(engine, &exercises.join("platform"), "images/Dockerfile", &missing).await?;
+    }
+    Ok(images)
+}
+
+fn platform_digest(exercises: &Path) -> Result<String, ImageError> {
+    digest(&exercises.join("platform"), &["Cargo.toml", "Cargo.lock", "src", "images"], "")
 }
 
 struct Image {

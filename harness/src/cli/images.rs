@@ -1,0 +1,44 @@
+//! `harness images`
+
+use std::path::Path;
+
+use super::CliError;
+use crate::engine::Engine;
+use crate::exercise::Exercise;
+use crate::images;
+use crate::progress::Progress;
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  harness images           builds what any exercise needs\n  harness images lint      builds one, and prints its exact tag"
+)]
+pub(super) struct Arguments {
+    /// One image, such as `prometheus` or `fraud-models`; else all that environments need.
+    image: Option<String>,
+}
+
+impl Arguments {
+    pub(super) async fn run(self, exercises: &Path) -> Result<(), CliError> {
+        let engine = Engine::connect().await?;
+        let progress = Progress::stderr();
+        // Tools are built when one is asked for by name.
+        let tools = images::platform(&engine, exercises, &images::TOOLS, Some(self.image.as_deref().unwrap_or_default()), &progress);
+        let mut built = tools.await?;
+        for id in Exercise::known(exercises)? {
+            built.extend(images::ensure(&engine, &Exercise::find(&id, exercises)?, &progress).await?);
+        }
+        progress.done();
+        let Some(image) = self.image else {
+            for tag in built.into_values() {
+                println!("{tag}");
+            }
+            return Ok(());
+        };
+        let Some(tag) = built.get(&format!("modeldown/{image}")) else {
+            let known: Vec<&str> = built.keys().filter_map(|alias| alias.strip_prefix("modeldown/")).chain(images::TOOLS).collect();
+            return Err(CliError::usage(format!("no image `{image}`; known: {}", known.join(", "))));
+        };
+        println!("{tag}");
+        Ok(())
+    }
+}

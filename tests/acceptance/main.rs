@@ -1,0 +1,7 @@
+//! What a user does, through the two binaries, against a real engine.
+
+mod breaks;
+mod browser;
+mod interrupts;
+mod refusals;
+mod road;

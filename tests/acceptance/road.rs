@@ -1,0 +1,134 @@
+//! The whole road: start, look, repair, grade, judge again.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use acceptance::{Home, apply_reference, checks_that, docker, lines, repository, said};
+use serde_json::Value;
+
+/// A seed and its three breaks, so that the test knows what it repairs.
+const SEED: &str = "acme-1";
+
+#[test]
+fn from_start_to_a_report_of_100() {
+    let home = Home::new();
+    let workspace = home.path("work");
+    let started = home.harness().args(["start", "model-down", "--seed", SEED, "--dir"]).arg(&workspace).output().expect("it runs");
+    assert!(started.status.success(), "{}", said(&started));
+    let brief = std::fs::read_to_string(workspace.join("brief.md")).expect("there is a brief");
+    assert!(brief.contains("**H1**") && !brief.contains("{{"), "{brief}");
+    plain_compose_agrees(&home, &workspace);
+    users_are_served_at_home(&home, &workspace);
+    a_second_start_overwrites_nothing(&home, &workspace);
+
+    apply_reference(&workspace);
+    let out = home.path("report");
+    let graded = home.grader().arg("run").arg(&workspace).args(["--exam-seed", "fixed", "--json", "--out"]).arg(&out).output().expect("it runs");
+    assert_eq!(graded.status.code(), Some(0), "{}", said(&graded));
+    let report: Value = serde_json::from_slice(&graded.stdout).expect("it is JSON");
+    assert_eq!((&report["score"]["low"], &report["score"]["high"]), (&100.0.into(), &100.0.into()), "{}", said(&graded));
+    assert_eq!(report["seed"], SEED);
+    the_report_is_as_described(&out, &report);
+    judging_again_says_the_same(&home, &out);
+    // The candidate's own environment went on beside the exam.
+    let services = home.status(&workspace)["environments"][0]["services"].as_array().map_or(0, Vec::len);
+    assert_eq!(services, 7);
+    let stopped = home.harness().args(["stop", "--remove", "--dir"]).arg(&workspace).output().expect("it runs");
+    assert!(stopped.status.success(), "{}", said(&stopped));
+    assert!(home.resources().is_empty(), "{:?}", home.resources());
+    assert!(workspace.join("model/app.py").is_file());
+}
+
+/// Plain `docker compose` in the workspace would change nothing: every container was made from the hash that it computes.
+fn plain_compose_agrees(home: &Home, workspace: &Path) {
+    let compose = |arguments: &[&str]| {
+        let folder = workspace.to_str().expect("it is UTF-8");
+        lines(&docker(
+            ["compose", "--project-directory", folder, "--env-file"]
+                .into_iter()
+                .chain([&*format!("{folder}/.env")])
+                .chain(files(workspace).iter().map(String::as_str))
+                .chain(arguments.iter().copied()),
+        ))
+    };
+    let mut wanted = compose(&["config", "--hash", "*"]);
+    wanted.sort();
+    let status = home.status(workspace);
+    let project = status["environments"][0]["lease"]["project"].as_str().expect("it has one").to_owned();
+    let filter = format!("label=com.docker.compose.project={project}");
+    let format = r#"{{.Label "com.docker.compose.service"}} {{.Label "com.docker.compose.config-hash"}}"#;
+    let mut running = lines(&docker(["ps", "--filter", &filter, "--format", format]));
+    running.sort();
+    assert_eq!(running, wanted);
+}
+
+/// The files that the workspace's `.env` names, as options.
+fn files(workspace: &Path) -> Vec<String> {
+    let env = std::fs::read_to_string(workspace.join(".env")).expect("there is one");
+    let named = env.lines().find_map(|line| line.strip_prefix("COMPOSE_FILE=")).expect("it names them");
+    named.split(':').flat_map(|file| ["--file".to_owned(), workspace.join(file).to_string_lossy().into_owned()]).collect()
+}
+
+/// The published addresses answer, and the little traffic at home arrives.
+fn users_are_served_at_home(home: &Home, workspace: &Path) {
+    let status = home.status(workspace);
+    let services = status["environments"][0]["services"].as_array().expect("a list").clone();
+    let published: Vec<&str> =
+        services.iter().filter(|service| service["published"][0][1].is_number()).filter_map(|service| service["name"].as_str()).collect();
+    assert_eq!(published, ["alertmanager", "lb", "pager", "prometheus"]);
+    let port = |name: &str| services.iter().find(|service| service["name"] == name).and_then(|service| service["published"][0][1].as_u64());
+    assert!(get(port("lb"), "/healthz").starts_with("HTTP/1.0 200"), "{}", get(port("lb"), "/healthz"));
+    // Background traffic was counted by a replica, scraped by Prometheus, and is asked for through a published port.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let query = "/api/v1/query?query=sum(inference_requests_total)>0";
+    while !get(port("prometheus"), query).contains("\"value\":") {
+        assert!(Instant::now() < deadline, "no traffic was scraped");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// The whole answer of a published port.
+fn get(port: Option<u64>, path: &str) -> String {
+    let port = u16::try_from(port.expect("it is published")).expect("it is a port");
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    write!(stream, "GET {path} HTTP/1.0\r\nhost: localhost\r\n\r\n").expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    answer
+}
+
+fn a_second_start_overwrites_nothing(home: &Home, workspace: &Path) {
+    let mine = workspace.join("compose.yaml");
+    let mut text = std::fs::read_to_string(&mine).expect("readable");
+    text.push_str("# my note\n");
+    std::fs::write(&mine, &text).expect("writable");
+    let again = home.harness().args(["start", "model-down", "--dir"]).arg(workspace).output().expect("it runs");
+    assert!(again.status.success(), "{}", said(&again));
+    assert_eq!(std::fs::read_to_string(&mine).expect("readable"), text);
+    let other = home.harness().args(["start", "model-down", "--seed", "another", "--dir"]).arg(workspace).output().expect("it runs");
+    assert_eq!(other.status.code(), Some(2), "{}", said(&other));
+    assert_eq!(std::fs::read_to_string(&mine).expect("readable"), text);
+}
+
+fn the_report_is_as_described(out: &Path, report: &Value) {
+    let schema = std::fs::read(repository().join("docs/schema/report.json")).expect("it is checked in");
+    let schema: Value = serde_json::from_slice(&schema).expect("it is JSON");
+    let validator = jsonschema::validator_for(&schema).expect("it is a schema");
+    let wrong: Vec<String> = validator.iter_errors(report).map(|error| error.to_string()).collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+    for file in ["report.json", "summary.md", "report.html", "logs/model-blue.log", "history/events.jsonl.zst"] {
+        assert!(std::fs::metadata(out.join(file)).is_ok_and(|file| file.len() > 0), "{file}");
+    }
+    assert_eq!(checks_that(report, "passed").len(), 13);
+}
+
+fn judging_again_says_the_same(home: &Home, out: &Path) {
+    let again = home.path("again");
+    let judged = home.grader().arg("judge").arg(out.join("history")).arg("--out").arg(&again).output().expect("it runs");
+    assert_eq!(judged.status.code(), Some(0), "{}", said(&judged));
+    for file in ["report.json", "summary.md", "report.html"] {
+        assert_eq!(std::fs::read(out.join(file)).expect("written"), std::fs::read(again.join(file)).expect("written"), "{file}");
+    }
+}
