@@ -63,7 +63,7 @@ class Model:
         self._session = onnxruntime.InferenceSession(
             str(path / "model.onnx"), options, providers=["CPUExecutionProvider"]
         )
-        self.score({name: 1.0 for name in FEATURES})
+        self.score(dict.fromkeys(FEATURES, 1.0))
 
     def score(self, features: dict[str, float]) -> float:
         """The probability of fraud."""
@@ -145,7 +145,9 @@ def read(request: InferenceRequest) -> dict[str, float]:
     features = {tensor.name: tensor.data[0] for tensor in request.inputs}
     missing = [name for name in FEATURES if name not in features]
     if missing or len(features) != len(request.inputs):
-        raise HTTPException(400, f"each of {', '.join(FEATURES)} is needed once; missing: {', '.join(missing) or 'none'}")
+        raise HTTPException(
+            400, f"each of {', '.join(FEATURES)} is needed once; missing: {', '.join(missing) or 'none'}"
+        )
     if not all(math.isfinite(value) for value in features.values()):
         raise HTTPException(400, "every feature must be a finite number")
     return features
