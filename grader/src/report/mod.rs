@@ -1,0 +1,232 @@
+//! The report: one value, made from a history alone, and one file a format that it is written in.
+
+mod html;
+mod json;
+mod markdown;
+mod terminal;
+mod timeline;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use harness::document::Problems;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::check::{Evidence, Rubric, Verdict, judge};
+use crate::exam::Exam;
+use crate::history::{History, What};
+use crate::score::{Item, Outcome, Part, Score, score};
+
+pub use terminal::table;
+pub use timeline::{Fault, PhaseSpan, Second, Timeline};
+
+/// The longest text of a submission that a report shows, in characters.
+const LIMIT: usize = 400;
+
+/// Everything that a report says.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Report {
+    /// The format of this value: 1.
+    pub format: u32,
+    /// The exercise's id.
+    pub exercise: String,
+    /// The exercise's title.
+    pub title: String,
+    /// Whether the score reaches the pass mark.
+    pub outcome: Outcome,
+    /// The score.
+    pub score: Score,
+    /// What was broken when the candidate began: id and title.
+    pub breaks: BTreeMap<String, String>,
+    /// The seed that picked it.
+    pub seed: Option<String>,
+    /// When the exam began, RFC 3339.
+    pub started: String,
+    /// The checks, in the order of the rubric.
+    pub checks: Vec<CheckReport>,
+    /// Points by competency.
+    pub competencies: Vec<Competency>,
+    /// What the grader restored by its own means.
+    pub restored: Vec<String>,
+    /// Remarks of the grader.
+    pub notes: Vec<String>,
+    /// The exam, second by second.
+    pub timeline: Timeline,
+    /// The digest of the exercise.
+    pub exercise_digest: String,
+    /// The seed from which the exam was drawn.
+    pub exam_seed: String,
+    /// The grader that held the exam.
+    pub grader_version: String,
+}
+
+/// One check of a report.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct CheckReport {
+    /// Its id.
+    pub id: String,
+    /// Its title.
+    pub title: String,
+    /// The requirement's id.
+    pub requirement: String,
+    /// What the brief says.
+    pub requirement_text: String,
+    /// What meeting it takes.
+    pub competency: String,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The verdict in one word: passed, partly, failed, not graded.
+    pub word: String,
+    /// What it gave or took.
+    pub item: Item,
+    /// What is asked for.
+    pub expected: String,
+    /// What was seen.
+    pub observed: String,
+    /// Where it was seen.
+    pub evidence: Vec<Evidence>,
+    /// The title of the check whose failure explains this one.
+    pub caused_by: Option<String>,
+}
+
+/// How a competency did.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Competency {
+    /// Its name.
+    pub name: String,
+    /// Checks passed.
+    pub passed: usize,
+    /// Checks in all.
+    pub of: usize,
+}
+
+impl Report {
+    /// The report of a history.
+    pub fn new(history: &History) -> Result<Self, Problems> {
+        let exam = Exam::parse("exam.yaml", &history.exam)?;
+        let rubric = Rubric::parse("checks.yaml", &history.checks, &exam, &history.requirements)?;
+        let judgements = judge(history)?;
+        let manifest = &history.manifest;
+        let score = score(&judgements, &rubric, &manifest.baseline, manifest.pass_mark);
+        let titles: BTreeMap<&str, &str> = rubric.checks.iter().map(|check| (check.id.as_str(), check.title.as_str())).collect();
+        let mut checks = Vec::new();
+        for check in &rubric.checks {
+            let (Some(judgement), Some(item)) = (judgements.get(&check.id), score.items.get(&check.id)) else { continue };
+            checks.push(CheckReport {
+                id: check.id.clone(),
+                title: check.title.clone(),
+                requirement: check.requirement.clone(),
+                requirement_text: history.requirements.get(&check.requirement).cloned().unwrap_or_default(),
+                competency: check.competency.clone(),
+                word: word(&judgement.verdict).to_owned(),
+                verdict: judgement.verdict.clone(),
+                item: item.clone(),
+                expected: judgement.expected.clone(),
+                observed: clean(&judgement.observed),
+                evidence: judgement.evidence.iter().map(|one| Evidence { events: one.events.clone(), excerpt: clean(&one.excerpt) }).collect(),
+                caused_by: judgement.caused_by.as_deref().and_then(|id| titles.get(id)).map(|title| (*title).to_owned()),
+            });
+        }
+        let mut competencies: Vec<Competency> = Vec::new();
+        for check in &checks {
+            let index = competencies.iter().position(|one| one.name == check.competency).unwrap_or_else(|| {
+                competencies.push(Competency { name: check.competency.clone(), passed: 0, of: 0 });
+                competencies.len() - 1
+            });
+            competencies[index].of += 1;
+            competencies[index].passed += usize::from(matches!(check.verdict, Verdict::Passed { .. }));
+        }
+        let mut restored = Vec::new();
+        let mut notes: Vec<String> = Vec::new();
+        for event in &history.events {
+            match &event.what {
+                What::Restored { phase, how } => restored.push(format!("before `{phase}`: {how}")),
+                What::Note { text } => notes.push(clean(text)),
+                What::DriverFault { message } | What::GraderFault { message } => notes.push(format!("a fault of ours: {}", clean(message))),
+                _ => {}
+            }
+        }
+        if history.truncated {
+            notes.push("the recording was cut off".to_owned());
+        }
+        Ok(Self {
+            format: 1,
+            exercise: manifest.exercise.clone(),
+            title: manifest.title.clone(),
+            outcome: score.outcome(),
+            score,
+            breaks: manifest.breaks.clone(),
+            seed: manifest.seed.clone(),
+            started: manifest.started.clone(),
+            checks,
+            competencies,
+            restored,
+            notes,
+            timeline: Timeline::new(history, &exam),
+            exercise_digest: manifest.exercise_digest.clone(),
+            exam_seed: manifest.exam_seed.clone(),
+            grader_version: manifest.grader_version.clone(),
+        })
+    }
+
+    /// The score as people read it: `84.5`, or `60 to 85` where something was not graded.
+    pub fn score_text(&self) -> String {
+        let Score { low, high, .. } = self.score;
+        if (low - high).abs() < f64::EPSILON { format!("{low}") } else { format!("{low} to {high}") }
+    }
+
+    /// The outcome in a sentence.
+    pub fn sentence(&self) -> String {
+        let mark = self.score.pass_mark;
+        match self.outcome {
+            Outcome::Passed => format!("{} of 100 points; {mark} are asked for: passed", self.score_text()),
+            Outcome::Failed => format!("{} of 100 points; {mark} are asked for: not passed", self.score_text()),
+            Outcome::NotGraded => format!("{} of 100 points, because part of the exam failed on our side: not graded", self.score_text()),
+        }
+    }
+
+    /// What was there to repair and is not.
+    fn open(&self) -> impl Iterator<Item = &CheckReport> {
+        self.checks.iter().filter(|check| check.item.part == Part::Repair && !matches!(check.verdict, Verdict::Passed { .. }))
+    }
+
+    /// What was fine and is not.
+    fn regressed(&self) -> impl Iterator<Item = &CheckReport> {
+        self.checks.iter().filter(|check| check.item.part == Part::Guard && matches!(check.verdict, Verdict::Failed | Verdict::Partial { .. }))
+    }
+
+    /// Writes `report.json`, `summary.md` and `report.html` into a folder.
+    pub fn write(&self, folder: &Path) -> std::io::Result<()> {
+        std::fs::write(folder.join("report.json"), json::render(self)?)?;
+        std::fs::write(folder.join("summary.md"), markdown::render(self))?;
+        std::fs::write(folder.join("report.html"), html::render(self).map_err(std::io::Error::other)?)
+    }
+}
+
+/// The JSON Schema of `report.json`.
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(Report).to_value()
+}
+
+fn word(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Passed { .. } => "passed",
+        Verdict::Partial { .. } => "partly",
+        Verdict::Failed => "failed",
+        Verdict::NotGraded { .. } => "not graded",
+    }
+}
+
+/// A text that may be a submission's, without control codes or direction marks, and not endless.
+fn clean(text: &str) -> String {
+    let is_odd = |c: char| (c.is_control() && c != '\n') || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut cleaned: String = text.chars().take(LIMIT).map(|c| if is_odd(c) { '\u{fffd}' } else { c }).collect();
+    if text.chars().nth(LIMIT).is_some() {
+        cleaned.push_str(" ...");
+    }
+    cleaned
+}
+
+#[cfg(test)]
+mod tests;
