@@ -64,8 +64,9 @@ lint: build
 deny:
 	cargo deny check bans licenses sources
 
-bench: setup build
-	scripts/bench
+bench: setup
+	cargo build --release --workspace
+	target/release/bench
 
 fmt:
 	cargo fmt --all
@@ -73,6 +74,6 @@ fmt:
 	scripts/lint --fix
 
 schemas:
-	MODELDOWN_WRITE_SCHEMAS=1 cargo test --workspace --exclude acceptance --lib schema
+	MODELDOWN_WRITE_SCHEMAS=1 cargo test --workspace --exclude acceptance --lib schemas_in_docs
 
 .PHONY: help setup build start status stop doctor grade test test-all unit lint deny bench fmt schemas

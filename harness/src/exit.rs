@@ -44,7 +44,11 @@ pub fn code(owner: Owner) -> ExitCode {
 }
 
 /// Runs a program's asynchronous main function; a panic of ours is [`NOT_GRADED`], whatever it was doing.
+///
+/// `MODELDOWN_LOG=debug` says on stderr what is done on the engine.
 pub fn guarded<F: Future<Output = ExitCode>>(main: impl FnOnce() -> F) -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::from_env("MODELDOWN_LOG");
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let run = || match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => {
             let code = runtime.block_on(main());

@@ -10,7 +10,16 @@ pub(crate) fn shows(home: &Home, out: &Path, texts: &[&str]) {
     assert!(image.status.success(), "{}", said(&image));
     let image = lines(&image).pop().expect("it prints a tag");
     let mount = format!("{}:/report:ro", out.display());
-    let browser = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--dump-dom", "file:///report/report.html"];
+    let browser = [
+        "chromium",
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--user-data-dir=/tmp/profile",
+        "--dump-dom",
+        "file:///report/report.html",
+    ];
     let page = docker(["run", "--rm", "--network", "none", "--volume", &mount, &image].into_iter().chain(browser));
     let page = String::from_utf8_lossy(&page.stdout).into_owned();
     for text in texts {

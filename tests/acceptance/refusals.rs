@@ -39,7 +39,7 @@ fn a_compose_file_that_breaks_the_rules_lists_everything() {
     refused(&run(&home, &folder), 3, &["compose.yaml:11:5: unknown key `privileged`", "known: "]);
     let text = std::fs::read_to_string(folder.join("compose.yaml")).expect("readable").replace("    privileged: true\n", "    pids_limit: 64\n");
     std::fs::write(folder.join("compose.yaml"), text.replace("image: modeldown/haproxy", "image: nginx")).expect("writable");
-    refused(&run(&home, &folder), 3, &["compose.yaml:25:", "`nginx` is not an image", "compose.yaml:29:9: `/var/run/docker.sock"]);
+    refused(&run(&home, &folder), 3, &["compose.yaml:24:12", "`nginx` is not an image", "compose.yaml:28:9: `/var/run/docker.sock"]);
     let started = home.harness().args(["start", "model-down", "--dir"]).arg(&folder).output().expect("it runs");
     refused(&started, 3, &["`nginx` is not an image", "nothing was started"]);
     assert!(home.resources().is_empty(), "{:?}", home.resources());
@@ -64,8 +64,7 @@ fn an_exercise_that_is_wrong_is_the_operator_s() {
     let text =
         std::fs::read_to_string(&file).expect("readable").replace("engine: docker", "engine: podman").replace("pass_mark: 70", "pass_mark: 700");
     std::fs::write(&file, text).expect("writable");
-    let listed =
-        std::process::Command::new(assert_cmd::cargo::cargo_bin("harness")).arg("list").arg("--exercises").arg(&exercises).output().expect("it runs");
+    let listed = home.command("harness").arg("list").arg("--exercises").arg(&exercises).output().expect("it runs");
     refused(&listed, 2, &["exercise.yaml:4:9: ", "known: docker", "exercise.yaml:6:12: "]);
 }
 

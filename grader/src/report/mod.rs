@@ -204,11 +204,6 @@ impl Report {
     }
 }
 
-/// The JSON Schema of `report.json`.
-pub fn schema() -> serde_json::Value {
-    schemars::schema_for!(Report).to_value()
-}
-
 fn word(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::Passed { .. } => "passed",

@@ -146,6 +146,12 @@ pub fn load<T: DeserializeOwned + JsonSchema>(name: &str, text: &str) -> Result<
     }
 }
 
+/// The JSON Schema of a file, as `docs/schema` has it.
+pub fn schema<T: JsonSchema>() -> String {
+    // A schema is JSON already.
+    serde_json::to_string_pretty(schemars::schema_for!(T).as_value()).unwrap_or_default() + "\n"
+}
+
 #[cfg(test)]
 mod tests {
     use serde::Deserialize;

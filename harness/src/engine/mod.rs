@@ -78,6 +78,7 @@ impl Engine {
 /// `docker` leaves `docker-compose` running when it is killed alone.
 pub async fn run(mut command: Command, input: Option<&[u8]>) -> std::io::Result<Output> {
     command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() }).stdout(Stdio::piped()).stderr(Stdio::piped());
+    tracing::debug!(command = ?command.as_std(), "runs");
     let mut child = command.process_group(0).kill_on_drop(true).spawn()?;
     let mut group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
     let stdin = child.stdin.take();

@@ -333,4 +333,22 @@ mod tests {
             assert!(said.contains(expected), "{expected} is missing in\n{said}");
         }
     }
+
+    /// Editors complete and check what people write by the schemas in `docs/schema`, so they must be those of the types.
+    #[test]
+    fn the_schemas_in_docs_are_those_of_the_types() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/schema");
+        for (name, wanted) in [
+            ("exercise", document::schema::<Manifest>()),
+            ("contract", document::schema::<Contract>()),
+            ("break", document::schema::<Break>()),
+            ("compose", document::schema::<crate::compose::ComposeFile>()),
+        ] {
+            let path = folder.join(format!("{name}.json"));
+            if std::env::var_os("MODELDOWN_WRITE_SCHEMAS").is_some() {
+                std::fs::write(&path, &wanted).expect("writable");
+            }
+            assert!(std::fs::read_to_string(&path).unwrap_or_default() == wanted, "{name}: run `make schemas`");
+        }
+    }
 }

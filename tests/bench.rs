@@ -1,0 +1,169 @@
+//! Measures what the README promises and writes `docs/performance.md`: whole processes, ratios in one run, on the real road.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use acceptance::{Home, docker, repository, said};
+use grader::exam::Exam;
+use grader::history::{History, What};
+use harness::exercise::Exercise;
+
+/// How many pairs of starts are compared.
+const PAIRS: usize = 7;
+/// How many times a history is judged.
+const JUDGEMENTS: usize = 15;
+
+fn main() {
+    let home = Home::new();
+    let mut page = format!("# Performance\n\nWritten by `make bench` on {}.\n{}\n\n| what | measured | goal |\n|---|---|---|\n", today(), machine());
+    let mut row = |what: &str, measured: String, goal: &str| {
+        eprintln!("{what}: {measured} (goal: {goal})");
+        // Writing to a String cannot fail.
+        let _ = writeln!(page, "| {what} | {measured} | {goal} |");
+    };
+    let (first, ours, theirs, ratios) = starts(&home);
+    row("`harness start`, the first with images present", format!("{first:.1} s"), "");
+    row("`harness start` from stopped, median", format!("{:.2} s", median(&ours)), "");
+    row("`docker compose up --wait` of the same files, median", format!("{:.2} s", median(&theirs)), "");
+    row("ratio, median of the pairs", format!("{:.2}", median(&ratios)), "<= 1.15");
+    for rate in [50, 200] {
+        let exam = examined(&home, rate);
+        row(&format!("`grader run` of the reference at {rate} requests/s"), format!("{:.1} s", exam.seconds), "<= 300 s");
+        row("ratio to the sum of its phases' minimum times", format!("{:.2}", exam.seconds / exam.minimum), "<= 1.2");
+        row("grader's resident memory at its highest", format!("{:.1} MiB", exam.resident_mib), "< 64 MiB");
+        row(
+            &format!("requests sent within 2 ms of their time, of {}", exam.sent),
+            format!("{:.3} % (99.9 % within {:.2} ms)", exam.on_time * 100.0, exam.late_ms),
+            "99.9 %",
+        );
+    }
+    let judging = judgements(&home);
+    row("`grader judge` of a recorded exam, whole process, median", format!("{:.0} ms", median(&judging) * 1e3), "< 50 ms");
+    std::fs::write(repository().join("docs/performance.md"), page).expect("writable");
+}
+
+fn today() -> String {
+    String::from_utf8_lossy(&Command::new("date").arg("+%Y-%m-%d").output().expect("it runs").stdout).trim().to_owned()
+}
+
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kib: u64 = memory.lines().next().and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0);
+    let engine = acceptance::lines(&docker(["version", "--format", "{{.Server.Version}}"])).pop().unwrap_or_default();
+    format!(
+        "Machine: {cores} cores, {} GiB of memory, {} {}, engine {engine}; release build.",
+        kib >> 20,
+        std::env::consts::OS,
+        std::env::consts::ARCH
+    )
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn timed(command: &mut Command) -> f64 {
+    let began = Instant::now();
+    let output = command.output().expect("it runs");
+    assert!(output.status.success(), "{}", said(&output));
+    began.elapsed().as_secs_f64()
+}
+
+/// The first start, then pairs of ours and plain Compose's, each from containers removed and volumes kept.
+fn starts(home: &Home) -> (f64, Vec<f64>, Vec<f64>, Vec<f64>) {
+    let workspace = home.path("start");
+    let start = || timed(home.harness().args(["start", "model-down", "--reference", "--dir"]).arg(&workspace));
+    let compose = |arguments: &[&str]| timed(Command::new("docker").arg("compose").args(arguments).current_dir(&workspace));
+    // Images come first, so that they are in nobody's time.
+    timed(home.harness().arg("images"));
+    let first = start();
+    let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..PAIRS {
+        compose(&["down"]);
+        let plain = compose(&["up", "--detach", "--wait"]);
+        compose(&["down"]);
+        let harness = start();
+        ours.push(harness);
+        theirs.push(plain);
+        ratios.push(harness / plain);
+    }
+    timed(home.harness().args(["stop", "--remove", "--dir"]).arg(&workspace));
+    (first, ours, theirs, ratios)
+}
+
+struct Examined {
+    seconds: f64,
+    minimum: f64,
+    resident_mib: f64,
+    sent: usize,
+    on_time: f64,
+    late_ms: f64,
+}
+
+/// A whole run on the reference, with the exam's traffic at a rate.
+fn examined(home: &Home, rate: u32) -> Examined {
+    let exercises = home.path(&format!("exercises-{rate}"));
+    let copied = Command::new("cp").arg("-r").arg(repository().join("exercises")).arg(&exercises).status().expect("it runs");
+    assert!(copied.success());
+    let file = exercises.join("model-down/exam.yaml");
+    let text = std::fs::read_to_string(&file).expect("readable").replace("rate_per_second: 50", &format!("rate_per_second: {rate}"));
+    std::fs::write(&file, &text).expect("writable");
+    let minimum = Exam::parse("exam.yaml", &text).expect("it is right").min().as_secs_f64();
+    let exercise = Exercise::load(&exercises.join("model-down")).expect("it is right");
+    let files = harness::exercise::render_workspace(&exercise, &harness::exercise::Variant::reference()).expect("it renders");
+    let workspace = home.path(&format!("work-{rate}"));
+    harness::submission::write_files(&files, &workspace).expect("writable");
+    let out = home.path(&format!("report-{rate}"));
+    let mut command = home.command("grader");
+    command.arg("--exercises").arg(&exercises).arg("run").arg(&workspace).arg("--out").arg(&out);
+    let began = Instant::now();
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs");
+    let mut resident_kib = 0;
+    let status = loop {
+        resident_kib = resident_kib.max(high_water_kib(child.id()));
+        if let Some(status) = child.try_wait().expect("it is ours") {
+            break status;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    let seconds = began.elapsed().as_secs_f64();
+    assert!(status.success(), "the reference must pass: {status}");
+    let mut late: Vec<u64> = lateness(&out.join("history"));
+    late.sort_unstable();
+    let on_time = late.partition_point(|late| *late <= 2_000_000);
+    #[allow(clippy::cast_precision_loss, reason = "thousands of requests, and kilobytes")]
+    Examined {
+        seconds,
+        minimum,
+        resident_mib: resident_kib as f64 / 1024.0,
+        sent: late.len(),
+        on_time: on_time as f64 / late.len().max(1) as f64,
+        late_ms: late.get(late.len() * 999 / 1000).copied().unwrap_or(u64::MAX) as f64 / 1e6,
+    }
+}
+
+/// The most memory that a process has had resident so far.
+fn high_water_kib(id: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
+
+/// How late each request of a recorded exam was sent, in nanoseconds.
+fn lateness(history: &Path) -> Vec<u64> {
+    let history = History::read(history).expect("it is whole");
+    let late = history.events.iter().filter_map(|event| match &event.what {
+        What::Request { intended_ns, sent_ns, .. } => Some(sent_ns.saturating_sub(*intended_ns)),
+        _ => None,
+    });
+    late.collect()
+}
+
+fn judgements(home: &Home) -> Vec<f64> {
+    (0..JUDGEMENTS).map(|_| timed(home.grader().arg("judge").arg(home.path("report-50/history")))).collect()
+}
