@@ -207,8 +207,8 @@ fn not_graded(control: String) -> Finding {
 
 /// A share as people read it: `99.85 %`.
 fn percent(share: f64) -> String {
-    // Rounded down, so that 99.996 % never reads as 100 %.
-    format!("{:.2} %", (share * 10_000.0).floor() / 100.0)
+    // Rounded down, so that 99.996 % never reads as 100 %; a hair up first, since 0.9975 is a little less in binary.
+    format!("{} %", (share * 10_000.0 + 1e-6).floor() / 100.0)
 }
 
 /// How many of how many, as a share; 0 of 0 is 0.

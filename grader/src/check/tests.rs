@@ -6,7 +6,7 @@ use std::path::Path;
 use harness::exercise::Exercise;
 
 use super::*;
-use crate::history::{Alert, Event, FORMAT, Manifest, PhaseEnd, RequestResult, Target, What};
+use crate::history::{Alert, BreakRecord, Event, FORMAT, Manifest, PhaseEnd, RequestResult, Target, What};
 use crate::report::Report;
 
 const SECOND: u64 = 1_000_000_000;
@@ -42,6 +42,11 @@ fn target(service: &str, up: bool) -> Target {
 
 fn alert(name: &str) -> Alert {
     Alert { status: "firing".to_owned(), labels: [("alertname".to_owned(), name.to_owned())].into(), annotations: BTreeMap::new() }
+}
+
+fn swapped_features() -> BreakRecord {
+    let title = "The server feeds the model two features in the wrong order".to_owned();
+    BreakRecord { title, minutes: 25, fails: BTreeSet::from(["answers-correct".to_owned()]) }
 }
 
 /// The history of a faultless exam: `baseline` from 2 s to 42 s, `kill` to 72 s, `wiring` to 86 s.
@@ -97,7 +102,7 @@ pub(crate) fn faultless() -> History {
             title: exercise.manifest.title.clone(),
             exercise_digest: "0".repeat(64),
             seed: Some("acme".to_owned()),
-            breaks: [("swapped-features".to_owned(), "The server feeds the model two features in the wrong order".to_owned())].into(),
+            breaks: [("swapped-features".to_owned(), swapped_features())].into(),
             baseline: BTreeSet::from(["answers-correct".to_owned()]),
             exam_seed: "fixed".to_owned(),
             started: "2026-01-01T00:00:00Z".to_owned(),
@@ -165,7 +170,7 @@ fn availability_counts_what_users_get() {
     let refused = RequestResult::Answered { status: 503, version: None, score: None, degraded: None };
     let history = with_results(|seq| seq < 40 * RATE, &refused);
     let judged = judge(&history).expect("the rules are right");
-    assert_eq!(judged["answers-available"].observed, "0.00 % of 2000 requests: 2000 answered with 503");
+    assert_eq!(judged["answers-available"].observed, "0 % of 2000 requests: 2000 answered with 503");
     assert_eq!(judged["answers-correct"].caused_by.as_deref(), Some("answers-available"));
     // Users were not served, so a page would not have been for nothing.
     assert_eq!(judged["no-false-page"].verdict, Verdict::Passed { grey: false });

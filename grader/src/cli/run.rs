@@ -7,7 +7,7 @@ use harness::compose::vet;
 use harness::document::Problems;
 use harness::engine::Engine;
 use harness::environment::{Lease, Leases, Sweep, sweep};
-use harness::exercise::{Exercise, Files, Seed, VARIANT_FILE, Variant, VariantFile};
+use harness::exercise::{Break, Exercise, Files, Seed, VARIANT_FILE, Variant, VariantFile};
 use harness::interrupt::Interrupt;
 use harness::progress::Progress;
 use harness::{images, submission};
@@ -15,7 +15,7 @@ use harness::{images, submission};
 use super::{CliError, fresh, tell};
 use crate::check::Rubric;
 use crate::exam::{Exam, Hall};
-use crate::history::{FORMAT, History, Manifest};
+use crate::history::{BreakRecord, FORMAT, History, Manifest};
 use crate::report::Report;
 use crate::score::Outcome;
 
@@ -63,7 +63,7 @@ impl Arguments {
         let images = images::ensure(&engine, &exercise, &progress).await?;
         let seed = self.exam_seed.clone().unwrap_or_else(Seed::fresh);
         let manifest = manifest(&exercise, &variant, &seed);
-        let lease = leases.take(&exercise.manifest.id, &self.out, HOURS).map_err(CliError::Leases)?;
+        let lease = leases.take(&exercise.manifest.id, None, HOURS).map_err(CliError::Leases)?;
         let history = self.out.join("history");
         let logs = self.out.join("logs");
         let hall = Hall {
@@ -84,12 +84,14 @@ impl Arguments {
         progress.step("cleaning up");
         let closed = tokio::select! {
             closed = close(&engine, lease) => closed,
-            // The lease stays for the next command to sweep.
             interrupt = Interrupt::next() => Err(interrupt.into()),
         };
         progress.done();
         held?;
-        closed?;
+        if let Err(error) = closed {
+            // What was recorded is worth a report; the lease stays for the next command to sweep.
+            eprintln!("grader: not everything could be cleaned up, the next command will do it: {error}");
+        }
         // From the file, as everyone else will judge it.
         let report = Report::new(&History::read(&history)?).map_err(CliError::Rules)?;
         report.write(&self.out).map_err(CliError::file(&self.out))?;
@@ -135,18 +137,21 @@ fn known_checks(exercise: &Exercise, rubric: &Rubric) -> Result<(), CliError> {
 }
 
 fn manifest(exercise: &Exercise, variant: &Variant, seed: &Seed) -> Manifest {
-    let title = |id: &String| exercise.breaks.get(id).map_or_else(String::new, |one| one.title.clone());
     Manifest {
         format: FORMAT,
         exercise: exercise.manifest.id.clone(),
         title: exercise.manifest.title.clone(),
         exercise_digest: exercise.digest.clone(),
         seed: variant.seed.as_ref().map(ToString::to_string),
-        breaks: variant.breaks.iter().map(|id| (id.clone(), title(id))).collect(),
+        breaks: variant.breaks.iter().filter_map(|id| Some((id.clone(), record(exercise.breaks.get(id)?)))).collect(),
         baseline: exercise.baseline(&variant.breaks),
         exam_seed: seed.to_string(),
         started: jiff::Timestamp::now().to_string(),
         grader_version: env!("CARGO_PKG_VERSION").to_owned(),
         pass_mark: exercise.manifest.pass_mark,
     }
+}
+
+fn record(one: &Break) -> BreakRecord {
+    BreakRecord { title: one.title.clone(), minutes: one.minutes, fails: one.fails.clone() }
 }

@@ -44,7 +44,7 @@ pub(super) fn read(outcome: &Outcome, inference: &Inference) -> RequestResult {
                     Some(Output { data, .. }) if data.len() == 1 => Some(data[0]),
                     _ => None,
                 };
-                (answer.model_version, score, answer.parameters.degraded)
+                (answer.model_version.map(short), score, answer.parameters.degraded)
             });
             RequestResult::Answered { status: *status, version, score, degraded }
         }
@@ -53,6 +53,14 @@ pub(super) fn read(outcome: &Outcome, inference: &Inference) -> RequestResult {
         Outcome::Refused { why } => RequestResult::Refused { why: why.clone() },
         Outcome::Broken { why } => RequestResult::Broken { why: why.clone() },
     }
+}
+
+/// The most of a version's name that is kept, in characters.
+const VERSION_LIMIT: usize = 64;
+
+/// A text that cannot make a history large.
+fn short(text: String) -> String {
+    if text.len() <= VERSION_LIMIT { text } else { text.chars().take(VERSION_LIMIT).collect() }
 }
 
 /// `Ok` for an answer of 200, else what came instead.

@@ -67,9 +67,6 @@ pub enum ExamError {
     /// An archive could not be made in memory.
     #[error("an archive: {0}")]
     Archive(std::io::Error),
-    /// No room for temporary files.
-    #[error("temporary files: {0}")]
-    Temporary(std::io::Error),
 }
 
 impl ExamError {
@@ -114,11 +111,10 @@ impl Hall<'_> {
     /// An error before the first event means that there is no history. A fault after it is in the history: what was recorded
     /// by then can be judged.
     pub async fn hold(&self, manifest: &Manifest, history: &Path, logs: &Path) -> Result<(), ExamError> {
-        let folder = tempfile::tempdir().map_err(ExamError::Temporary)?;
         let record = &self.lease.record;
         let rendered = render(self.vetted, &self.exercise.manifest, self.images, &self.lease.ownership(self.owner));
-        write_files(&rendered.files, folder.path())?;
-        let environment = Docker::new(self.engine.clone(), &record.project, &record.id, folder.path().to_owned());
+        write_files(&rendered.files, &record.folder)?;
+        let environment = Docker::new(self.engine.clone(), &record.project, &record.id, record.folder.clone());
         self.progress.step("building the submission");
         environment.build().await?;
         self.progress.step("asking the oracle");

@@ -10,6 +10,9 @@ use super::ExamError;
 use super::driver::Seen;
 use crate::history::{Alert, Recorder, What};
 
+/// How many bytes of notifications are recorded: a storm of alerts must not make a history that nobody can read.
+const LIMIT: usize = 16 << 20;
+
 /// One line of the pager.
 #[derive(Deserialize)]
 struct Line {
@@ -28,7 +31,17 @@ struct Notification {
 /// Records what the pager receives, as long as it runs.
 pub(super) async fn listen(output: Output, recorder: Recorder, seen: watch::Sender<Seen>) -> Result<(), ExamError> {
     let mut lines = BufReader::new(StreamReader::new(output)).lines();
+    let mut heard = 0;
     while let Some(line) = lines.next_line().await.map_err(ExamError::driver)? {
+        let was_heard = heard;
+        heard += line.len();
+        if heard > LIMIT {
+            if was_heard <= LIMIT {
+                let text = format!("more than {} MiB of notifications arrived; what came later was not recorded", LIMIT >> 20);
+                recorder.record(What::Note { text }).await?;
+            }
+            continue;
+        }
         // What came is the submission's; that a line is JSON is the pager's.
         let Ok(Line { receiver, body }) = serde_json::from_str(&line) else {
             recorder.record(What::Note { text: format!("the pager received something unreadable: {line:.500}") }).await?;

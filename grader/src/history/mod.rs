@@ -33,8 +33,8 @@ pub struct Manifest {
     pub exercise_digest: String,
     /// The seed that picked the variant; `None` for the reference.
     pub seed: Option<String>,
-    /// The breaks of the variant: id and title.
-    pub breaks: BTreeMap<String, String>,
+    /// The breaks of the variant, by id.
+    pub breaks: BTreeMap<String, BreakRecord>,
     /// The checks that fail on the untouched variant: what there is to repair.
     pub baseline: BTreeSet<String>,
     /// The seed from which the exam drew rows and targets.
@@ -45,6 +45,18 @@ pub struct Manifest {
     pub grader_version: String,
     /// The score that is asked for.
     pub pass_mark: u32,
+}
+
+/// A break of the variant, as the exercise described it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BreakRecord {
+    /// What went wrong.
+    pub title: String,
+    /// How long a good candidate needs.
+    pub minutes: u32,
+    /// The checks that fail because of it.
+    pub fails: BTreeSet<String>,
 }
 
 /// A history that was read, with what is needed to judge it.

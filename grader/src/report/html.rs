@@ -1,7 +1,7 @@
 //! `report.html`, for people: one file that needs nothing else.
 
-use minijinja::value::Serde;
-use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
+use minijinja::value::{Serde, Value};
+use minijinja::{AutoEscape, Environment, HtmlEscape, UndefinedBehavior, context};
 use serde::Serialize;
 
 use super::Report;
@@ -10,6 +10,7 @@ use super::markdown::points;
 /// The picture's size and margins, in its own units.
 const WIDTH: f64 = 960.0;
 const LEFT: f64 = 56.0;
+const RIGHT: f64 = 14.0;
 const TOP: f64 = 40.0;
 const RATE_HEIGHT: f64 = 90.0;
 const P99_TOP: f64 = TOP + RATE_HEIGHT + 34.0;
@@ -19,6 +20,7 @@ pub(super) fn render(report: &Report) -> Result<String, minijinja::Error> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    environment.add_filter("code", code);
     environment.add_template("report.html", include_str!("report.html"))?;
     let rows: Vec<_> = report.checks.iter().map(|check| context! { points => points(check), check => Serde(check) }).collect();
     environment.get_template("report.html")?.render(context! {
@@ -26,10 +28,20 @@ pub(super) fn render(report: &Report) -> Result<String, minijinja::Error> {
         rows => rows,
         score => report.score_text(),
         sentence => report.sentence(),
-        open => Serde(report.open().collect::<Vec<_>>()),
-        regressed => Serde(report.regressed().collect::<Vec<_>>()),
+        open => Serde(report.open()),
+        started => report.started.get(..16).unwrap_or(&report.started).replace('T', " "),
         picture => Serde(Picture::new(report)),
     })
+}
+
+/// A text with what stands between backticks set as code, and everything else as it is.
+fn code(text: &str) -> Value {
+    let mut html = String::new();
+    for (index, piece) in text.split('`').enumerate() {
+        let escaped = HtmlEscape(piece).to_string();
+        if index % 2 == 1 { html.extend(["<code>", &escaped, "</code>"]) } else { html.push_str(&escaped) }
+    }
+    Value::from_safe_string(html)
 }
 
 /// The timeline in the picture's units.
@@ -83,7 +95,7 @@ impl Picture {
         let timeline = &report.timeline;
         let first = timeline.seconds.first().map_or(0, |second| second.at);
         let end = timeline.seconds.last().map_or(1, |second| second.at + 1).max(first + 1);
-        let scale = (WIDTH - LEFT) / (end - first) as f64;
+        let scale = (WIDTH - LEFT - RIGHT) / (end - first) as f64;
         let x = |at: f64| round(LEFT + (at - first as f64).clamp(0.0, (end - first) as f64) * scale);
         let rate_max = timeline.seconds.iter().map(|second| second.requests).max().unwrap_or(1).max(1);
         let p99_max = timeline.seconds.iter().map(|second| second.p99_ms).max().unwrap_or(1).max(10);

@@ -2,22 +2,32 @@
 
 use std::fmt::Write as _;
 
-use super::{CheckReport, Report};
+use super::{BreakState, CheckReport, Report};
 
 pub(super) fn render(report: &Report) -> String {
     let mut text = format!("# {}\n\n**{}**\n", escape(&report.title), escape(&report.sentence()));
-    let mut list = |title: &str, checks: Vec<&CheckReport>| {
-        if !checks.is_empty() {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "\n## {title}\n\n");
-            for check in checks {
-                let cause = check.caused_by.as_ref().map(|cause| format!(" (because of: {})", escape(cause))).unwrap_or_default();
-                let _ = writeln!(text, "- **{}** {}: {}{cause}", check.requirement, escape(&check.title), escape(&check.observed));
-            }
-        }
-    };
-    list("Not repaired", report.open().collect());
-    list("Was fine, is broken now", report.regressed().collect());
+    // Writing to a String cannot fail, here and below.
+    if !report.breaks.is_empty() {
+        text.push_str("\n## What was broken\n\n");
+    }
+    for one in &report.breaks {
+        let state = match one.state {
+            BreakState::Repaired => "repaired",
+            BreakState::Open => "**not repaired**",
+            BreakState::NotGraded => "not graded",
+        };
+        let _ = writeln!(text, "- {}: {state}", escape(&one.title));
+    }
+    let open = report.open();
+    if !open.is_empty() {
+        text.push_str("\n## What is open\n\n");
+    }
+    for one in open {
+        let anew = if one.regressed { " (was fine before)" } else { "" };
+        let _ = write!(text, "- **{}** {}{anew}: {}", one.check.requirement, escape(&one.check.title), escape(&one.check.observed));
+        let explains: Vec<String> = one.explains.iter().map(|title| escape(title)).collect();
+        let _ = writeln!(text, "{}", if explains.is_empty() { String::new() } else { format!(". Because of it: {}", explains.join(", ")) });
+    }
     let _ = write!(text, "\n## All checks\n\n| | requirement | verdict | points | seen |\n|---|---|---|---|---|\n");
     for check in &report.checks {
         let (title, seen) = (escape(&check.title), escape(&check.observed));

@@ -13,9 +13,9 @@ use harness::document::Problems;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::check::{Evidence, Rubric, Verdict, judge};
+use crate::check::{Evidence, Judgement, Rubric, Verdict, judge};
 use crate::exam::Exam;
-use crate::history::{History, What};
+use crate::history::{BreakRecord, History, What};
 use crate::score::{Item, Outcome, Part, Score, score};
 
 pub use terminal::table;
@@ -37,8 +37,8 @@ pub struct Report {
     pub outcome: Outcome,
     /// The score.
     pub score: Score,
-    /// What was broken when the candidate began: id and title.
-    pub breaks: BTreeMap<String, String>,
+    /// What was broken when the candidate began.
+    pub breaks: Vec<BreakReport>,
     /// The seed that picked it.
     pub seed: Option<String>,
     /// When the exam began, RFC 3339.
@@ -59,6 +59,31 @@ pub struct Report {
     pub exam_seed: String,
     /// The grader that held the exam.
     pub grader_version: String,
+}
+
+/// A break of the variant, and whether it was repaired.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct BreakReport {
+    /// Its id.
+    pub id: String,
+    /// What went wrong.
+    pub title: String,
+    /// How long a good candidate needs, in minutes.
+    pub minutes: u32,
+    /// Whether every check that failed because of it passes now: repaired, open, or not graded.
+    pub state: BreakState,
+}
+
+/// Whether a break was repaired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BreakState {
+    /// Every check that failed because of it passes.
+    Repaired,
+    /// One of them does not.
+    Open,
+    /// One of them was not graded, and none fails.
+    NotGraded,
 }
 
 /// One check of a report.
@@ -88,6 +113,16 @@ pub struct CheckReport {
     pub evidence: Vec<Evidence>,
     /// The title of the check whose failure explains this one.
     pub caused_by: Option<String>,
+}
+
+/// Something that is not met.
+#[derive(Serialize)]
+struct Open<'a> {
+    check: &'a CheckReport,
+    /// Whether it was fine when the candidate began.
+    regressed: bool,
+    /// Titles of checks that fail because of it.
+    explains: Vec<&'a str>,
 }
 
 /// How a competency did.
@@ -156,7 +191,7 @@ impl Report {
             title: manifest.title.clone(),
             outcome: score.outcome(),
             score,
-            breaks: manifest.breaks.clone(),
+            breaks: manifest.breaks.iter().map(|(id, one)| BreakReport::new(id, one, &judgements)).collect(),
             seed: manifest.seed.clone(),
             started: manifest.started.clone(),
             checks,
@@ -186,14 +221,15 @@ impl Report {
         }
     }
 
-    /// What was there to repair and is not.
-    fn open(&self) -> impl Iterator<Item = &CheckReport> {
-        self.checks.iter().filter(|check| check.item.part == Part::Repair && !matches!(check.verdict, Verdict::Passed { .. }))
-    }
-
-    /// What was fine and is not.
-    fn regressed(&self) -> impl Iterator<Item = &CheckReport> {
-        self.checks.iter().filter(|check| check.item.part == Part::Guard && matches!(check.verdict, Verdict::Failed | Verdict::Partial { .. }))
+    /// What is not met and explained by nothing else, each with the titles of what it explains.
+    fn open(&self) -> Vec<Open<'_>> {
+        let unmet = || self.checks.iter().filter(|check| !matches!(check.verdict, Verdict::Passed { .. }));
+        let roots = unmet().filter(|check| check.caused_by.is_none());
+        let explained =
+            |root: &CheckReport| unmet().filter(|check| check.caused_by.as_ref() == Some(&root.title)).map(|check| check.title.as_str()).collect();
+        roots
+            .map(|check| Open { check, regressed: check.item.part == Part::Guard && check.word != "not graded", explains: explained(check) })
+            .collect()
     }
 
     /// Writes `report.json`, `summary.md` and `report.html` into a folder.
@@ -201,6 +237,20 @@ impl Report {
         std::fs::write(folder.join("report.json"), json::render(self)?)?;
         std::fs::write(folder.join("summary.md"), markdown::render(self))?;
         std::fs::write(folder.join("report.html"), html::render(self).map_err(std::io::Error::other)?)
+    }
+}
+
+impl BreakReport {
+    fn new(id: &str, one: &BreakRecord, judgements: &BTreeMap<String, Judgement>) -> Self {
+        let verdicts: Vec<&Verdict> = one.fails.iter().filter_map(|check| judgements.get(check)).map(|judgement| &judgement.verdict).collect();
+        let state = if verdicts.iter().any(|verdict| matches!(verdict, Verdict::Failed | Verdict::Partial { .. })) {
+            BreakState::Open
+        } else if verdicts.iter().any(|verdict| matches!(verdict, Verdict::NotGraded { .. })) {
+            BreakState::NotGraded
+        } else {
+            BreakState::Repaired
+        };
+        Self { id: id.to_owned(), title: one.title.clone(), minutes: one.minutes, state }
     }
 }
 

@@ -141,7 +141,7 @@ fn lease(leases: &Leases, exercise: &Exercise, dir: &Path) -> Result<Lease, CliE
     }
     match leases.of_folder(dir).map_err(CliError::Leases)? {
         Some(lease) => Ok(lease),
-        None => leases.take(&exercise.manifest.id, dir, HOURS).map_err(CliError::Leases),
+        None => leases.take(&exercise.manifest.id, Some(dir), HOURS).map_err(CliError::Leases),
     }
 }
 

@@ -46,6 +46,8 @@ pub struct Lease {
     /// What its file says.
     pub record: Record,
     path: PathBuf,
+    /// The folder that goes with the lease, if it has one.
+    own_folder: PathBuf,
     /// Locked while the process lives; a candidate's lease needs no lock.
     #[allow(dead_code, reason = "holding it is its use")]
     lock: Option<File>,
@@ -80,23 +82,28 @@ impl Leases {
         Ok(std::fs::read_to_string(path)?.trim().to_owned())
     }
 
-    /// Takes a new lease for this process, for so many hours.
-    pub fn take(&self, exercise: &str, folder: &Path, hours: i64) -> std::io::Result<Lease> {
+    /// Takes a new lease for this process, for so many hours: of a workspace, or of a folder of its own that goes with the lease.
+    pub fn take(&self, exercise: &str, workspace: Option<&Path>, hours: i64) -> std::io::Result<Lease> {
         let id = Seed::fresh().to_string();
+        let folder = workspace.map_or_else(|| self.own_folder(&id), Path::to_owned);
         let now = jiff::Timestamp::now();
         let expires = now.checked_add(jiff::Span::new().hours(hours)).unwrap_or(now);
         let record = Record {
             project: format!("{exercise}-{}", &id[..id.len().min(8)]),
             id,
             hold: Hold::Attached,
-            folder: folder.to_owned(),
+            folder,
             exercise: exercise.to_owned(),
             started: now.to_string(),
             expires: expires.to_string(),
         };
         let path = self.path(&record.id);
         let lock = replace(&path, &serde_json::to_vec_pretty(&record)?)?;
-        Ok(Lease { record, path, lock: Some(lock) })
+        let lease = Lease { own_folder: self.own_folder(&record.id), record, path, lock: Some(lock) };
+        if workspace.is_none() {
+            std::fs::create_dir_all(&lease.own_folder)?;
+        }
+        Ok(lease)
     }
 
     /// Every lease that there is.
@@ -114,7 +121,7 @@ impl Leases {
     /// The detached lease of a folder.
     pub fn of_folder(&self, folder: &Path) -> std::io::Result<Option<Lease>> {
         let record = self.all()?.into_iter().find(|record| record.hold == Hold::Detached && record.folder == folder);
-        Ok(record.map(|record| Lease { path: self.path(&record.id), record, lock: None }))
+        Ok(record.map(|record| Lease { path: self.path(&record.id), own_folder: self.own_folder(&record.id), record, lock: None }))
     }
 
     /// Attached leases whose command is dead.
@@ -124,12 +131,16 @@ impl Leases {
             let path = self.path(&record.id);
             let Ok(file) = File::open(&path) else { continue };
             match file.try_lock() {
-                Ok(()) => dead.push(Lease { record, path, lock: Some(file) }),
+                Ok(()) => dead.push(Lease { own_folder: self.own_folder(&record.id), record, path, lock: Some(file) }),
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) => return Err(error),
             }
         }
         Ok(dead)
+    }
+
+    fn own_folder(&self, id: &str) -> PathBuf {
+        self.dir.join("environments").join(id)
     }
 
     fn path(&self, id: &str) -> PathBuf {
@@ -152,6 +163,9 @@ impl Lease {
 
     /// Ends the lease, once nothing of it is left.
     pub fn end(self) -> std::io::Result<()> {
+        if self.own_folder.exists() {
+            std::fs::remove_dir_all(&self.own_folder)?;
+        }
         std::fs::remove_file(&self.path)
     }
 }
@@ -173,14 +187,19 @@ mod tests {
     fn only_a_lease_whose_command_is_dead_may_be_swept() {
         let dir = tempfile::tempdir().expect("a folder");
         let leases = Leases::in_folder(dir.path()).expect("it is writable");
-        let mut live = leases.take("model-down", Path::new("/a"), 1).expect("it is writable");
+        let mut live = leases.take("model-down", Some(Path::new("/a")), 1).expect("it is writable");
         assert!(leases.dead().expect("readable").is_empty());
-        drop(leases.take("model-down", Path::new("/b"), 1).expect("it is writable"));
-        let dead: Vec<PathBuf> = leases.dead().expect("readable").into_iter().map(|lease| lease.record.folder).collect();
-        assert_eq!(dead, [PathBuf::from("/b")]);
+        let folder = leases.take("model-down", None, 1).expect("it is writable").record.folder.clone();
+        assert!(folder.is_dir());
+        let dead = leases.dead().expect("readable");
+        assert_eq!(dead.iter().map(|lease| &lease.record.folder).collect::<Vec<_>>(), [&folder]);
+        drop(dead);
         live.detach().expect("writable");
         drop(live);
-        assert_eq!(leases.dead().expect("readable").len(), 1);
+        for lease in leases.dead().expect("readable") {
+            lease.end().expect("writable");
+        }
+        assert!(!folder.exists());
         assert!(leases.of_folder(Path::new("/a")).expect("readable").is_some());
     }
 }
