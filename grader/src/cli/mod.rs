@@ -23,12 +23,14 @@ use crate::score::Outcome;
 
 const EXAMPLES: &str = "\
 Examples:
-  grader run work/model-down --out report          examines a workspace
-  grader run submission.tar.gz --out report        or an archive of one
-  grader judge report/history --out again          the same report from the recording alone
+  grader run work/model-down --out report     examines a workspace
+  grader run submission.tar.gz --out report   or an archive of one
+  grader judge report/history --out again     the same report once more
 
-Exit codes: 0 at or above the pass mark, 1 below, 2 wrong usage or exercise, 3 a submission that breaks the rules,
-4 not graded (our fault or the machine's), 5 no usable container engine, 130 and 143 interrupted and cleaned up.";
+Exit codes:
+  0 at or above the pass mark, 1 below it, 2 wrong usage or exercise,
+  3 a submission that breaks the rules, 4 not graded (our fault or the
+  machine's), 5 no usable container engine, 130 and 143 interrupted";
 
 #[derive(Parser)]
 #[command(name = "grader", version, about = "Examines repaired deployments and writes the report", after_help = EXAMPLES)]

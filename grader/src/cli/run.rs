@@ -30,7 +30,7 @@ pub(super) struct Arguments {
     /// Where history, report and logs are written; a folder that is new or empty.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// The exercise and seed that the candidate was given, where the submission's word for it is not enough.
+    /// The seed that the candidate was given; without it the submission's word is taken for it.
     #[arg(long, value_parser = seed)]
     seed: Option<Seed>,
     /// From where rows and targets are drawn; without it a fresh one.

@@ -24,14 +24,16 @@ use crate::submission::SubmissionError;
 
 const EXAMPLES: &str = "\
 Examples:
-  harness list                                  what there is to repair
-  harness start model-down                      a broken deployment in work/model-down
-  harness start model-down --seed acme-42       always the same breaks
-  harness status --dir work/model-down          what runs, where, and how long is left
-  harness stop --dir work/model-down            ends it; files and volumes stay
+  harness list                              what there is to repair
+  harness start model-down                  broken, in work/model-down
+  harness start model-down --seed acme-42   always the same breaks
+  harness status --dir work/model-down      what runs, and how long is left
+  harness stop --dir work/model-down        ends it; files and volumes stay
 
-Exit codes: 0 done, 2 wrong usage or exercise, 3 a workspace that breaks the rules,
-4 our fault or the machine's, 5 no usable container engine, 130 and 143 interrupted.";
+Exit codes:
+  0 done, 2 wrong usage or exercise, 3 a workspace that breaks the rules,
+  4 our fault or the machine's, 5 no usable container engine,
+  130 and 143 interrupted";
 
 #[derive(Parser)]
 #[command(name = "harness", version, about = "Starts broken model deployments for candidates to repair", after_help = EXAMPLES)]

@@ -1,9 +1,14 @@
 //! The two changes that grading makes to a submission's monitoring: it loads the grader's rule, and nobody waits to group alerts.
 //!
-//! Both are edits to the text at the places of its nodes, so that everything else stays as it was written. What cannot be
-//! read is left alone: the exam will show what it does.
+//! Both are edits to the text at the places of its nodes, so that everything else stays as it was written. Where that does
+//! not work out, the file is written anew from its values. What cannot be read is left alone: the exam will show what it does.
+
+use serde_json::{Map, Value, json};
 
 use crate::document::{Document, Kind, Node};
+
+/// How long a route waits in grading.
+const WAITS: [(&str, &str); 2] = [("group_wait", "0s"), ("group_interval", "1s")];
 
 /// Adds a glob to `rule_files` of a `prometheus.yml`.
 pub(super) fn with_rules(text: &str, glob: &str) -> String {
@@ -17,9 +22,10 @@ pub(super) fn with_rules(text: &str, glob: &str) -> String {
             Some(first) => {
                 // In front of the first item's dash, on a line of its own with the same indentation.
                 let line = text[..first.span.start].rfind('\n').map_or(0, |end| end + 1);
-                let Some(dash) = text[line..first.span.start].find('-') else { return edited };
-                let indentation = &text[line..line + dash];
-                edited.insert_str(line, &format!("{indentation}- \"{glob}\"\n"));
+                if let Some(dash) = text[line..first.span.start].find('-') {
+                    let indentation = &text[line..line + dash];
+                    edited.insert_str(line, &format!("{indentation}- \"{glob}\"\n"));
+                }
             }
             None => {}
         },
@@ -42,14 +48,26 @@ pub(super) fn with_rules(text: &str, glob: &str) -> String {
         }
     }
     // An edit that made something else of the file would be ours to answer for.
-    let holds = Document::parse("prometheus.yml", &edited).is_ok_and(|after| {
-        let listed = after
-            .root
-            .get("rule_files")
-            .is_some_and(|files| matches!(&files.kind, Kind::Sequence(items) if items.iter().any(|item| item.text() == Some(glob))));
-        listed && after.root.get("scrape_configs").map(Node::value) == document.root.get("scrape_configs").map(Node::value)
-    });
-    if holds { edited } else { text.to_owned() }
+    let mut wanted = document.root.value();
+    if let Value::Object(root) = &mut wanted {
+        add_rules(root, glob);
+    }
+    let holds = Document::parse("prometheus.yml", &edited).is_ok_and(|after| after.root.value() == wanted);
+    if holds { edited } else { anew(&document, |root| add_rules(root, glob)).unwrap_or_else(|| text.to_owned()) }
+}
+
+fn add_rules(root: &mut Map<String, Value>, glob: &str) {
+    match root.get_mut("rule_files") {
+        Some(Value::Array(files)) => files.insert(0, json!(glob)),
+        _ => drop(root.insert("rule_files".to_owned(), json!([glob]))),
+    }
+}
+
+/// A file written anew from its values, with a change to its root.
+fn anew(document: &Document, change: impl FnOnce(&mut Map<String, Value>)) -> Option<String> {
+    let Value::Object(mut root) = document.root.value() else { return None };
+    change(&mut root);
+    serde_yaml::to_string(&root).ok()
 }
 
 /// Sets `group_wait` and `group_interval` of every route of an `alertmanager.yml` to next to nothing.
@@ -66,7 +84,7 @@ pub(super) fn without_waiting(text: &str) -> String {
         let line = text[..start].rfind('\n').map_or(0, |end| end + 1);
         let flow = text[route.span.start..].starts_with('{');
         let indentation = " ".repeat(text[line..start].chars().count());
-        for (key, value) in [("group_wait", "0s"), ("group_interval", "1s")] {
+        for (key, value) in WAITS {
             if route.get(key).is_none() {
                 let separator = if flow { ", ".to_owned() } else { format!("\n{indentation}") };
                 edits.push((start..start, format!("{key}: {value}{separator}")));
@@ -79,11 +97,33 @@ pub(super) fn without_waiting(text: &str) -> String {
     for (range, replacement) in edits.into_iter().rev() {
         edited.replace_range(range, &replacement);
     }
-    if Document::parse("alertmanager.yml", &edited).is_ok() { edited } else { text.to_owned() }
+    let nobody_waits = Document::parse("alertmanager.yml", &edited).is_ok_and(|after| {
+        let mut left = Vec::new();
+        after.root.get("route").into_iter().for_each(|route| collect(route, &mut left));
+        let root_says = after.root.get("route").is_some_and(|route| route.get("group_wait").is_some() && route.get("group_interval").is_some());
+        root_says && left.iter().all(|(span, value)| after.text.get(span.clone()) == Some(value))
+    });
+    if nobody_waits { edited } else { anew(&document, hurry).unwrap_or_else(|| text.to_owned()) }
+}
+
+/// Nobody waits, at the root and in every route below that says how long.
+fn hurry(root: &mut Map<String, Value>) {
+    fn below(route: &mut Map<String, Value>, always: bool) {
+        for (key, value) in WAITS {
+            if always || route.contains_key(key) {
+                route.insert(key.to_owned(), json!(value));
+            }
+        }
+        let Some(Value::Array(children)) = route.get_mut("routes") else { return };
+        children.iter_mut().filter_map(Value::as_object_mut).for_each(|child| below(child, false));
+    }
+    if let Some(Value::Object(route)) = root.get_mut("route") {
+        below(route, true);
+    }
 }
 
 fn collect(route: &Node, edits: &mut Vec<(std::ops::Range<usize>, String)>) {
-    for (key, value) in [("group_wait", "0s"), ("group_interval", "1s")] {
+    for (key, value) in WAITS {
         if let Some(Node { span, kind: Kind::Scalar { .. } }) = route.get(key) {
             edits.push((span.clone(), value.to_owned()));
         }
@@ -126,6 +166,17 @@ mod tests {
     fn what_cannot_be_read_stays_as_it_is() {
         assert_eq!(with_rules("a: [", GLOB), "a: [");
         assert_eq!(without_waiting("route: ["), "route: [");
+    }
+
+    #[test]
+    fn what_cannot_be_edited_in_place_is_written_anew() {
+        let value = |text: &str| Document::parse("x", text).expect("it parses").root.value();
+        let shared = "x: &files [a.yml]\nrule_files: *files\nscrape_configs: []\n";
+        assert_eq!(value(&with_rules(shared, GLOB))["rule_files"], json!([GLOB, "a.yml"]));
+        let shared = "x: &wait 5m\nroute: {receiver: a, group_wait: *wait, routes: [{receiver: b, group_interval: *wait}]}\n";
+        let edited = value(&without_waiting(shared));
+        let expected = json!({"receiver": "a", "group_wait": "0s", "group_interval": "1s", "routes": [{"receiver": "b", "group_interval": "1s"}]});
+        assert_eq!(edited["route"], expected);
     }
 
     #[test]
