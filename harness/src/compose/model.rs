@@ -192,6 +192,16 @@ impl DependsOn {
             Self::Mapping(mapping) => mapping.keys().map(String::as_str).collect(),
         }
     }
+
+    /// Those that must be healthy.
+    pub(super) fn healthy(&self) -> Vec<&str> {
+        match self {
+            Self::List(_) => Vec::new(),
+            Self::Mapping(mapping) => {
+                mapping.iter().filter(|(_, dependency)| dependency.condition == "service_healthy").map(|(name, _)| name.as_str()).collect()
+            }
+        }
+    }
 }
 
 /// How far a service must be.

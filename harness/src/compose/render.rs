@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::model::Service;
+use super::model::{DependsOn, Service};
 use super::{Images, Mount, Vetted, memory_mib, monitoring, role};
 use crate::exercise::{Contract, Files, Manifest, PlatformService};
 
@@ -170,6 +170,8 @@ pub fn cage(vetted: &Vetted, manifest: &Manifest, contract: &Contract, images: &
 pub fn render(vetted: &Vetted, manifest: &Manifest, images: &Images, ownership: &Ownership) -> Rendered {
     let mut files: Files =
         vetted.files.iter().filter(|(path, _)| !path.starts_with(".modeldown/")).map(|(path, content)| (path.clone(), content.clone())).collect();
+    let waited_for: Vec<&str> =
+        vetted.file.services.values().filter_map(|service| service.depends_on.as_ref()).flat_map(DependsOn::healthy).collect();
     let mut services = Map::new();
     let mut volumes: BTreeMap<String, Value> =
         vetted.file.volumes.keys().map(|name| (name.clone(), json!({ "labels": ownership.labels() }))).collect();
@@ -177,6 +179,11 @@ pub fn render(vetted: &Vetted, manifest: &Manifest, images: &Images, ownership: 
         let wanted = role(service);
         let mut rendered = hardened(name, service, manifest, ownership);
         said(service, &mut rendered);
+        // Docker does nothing about an unhealthy service, the exam looks at replicas itself, and checking costs half a core in
+        // bursts that hold up traffic: only those that others wait for are checked.
+        if !waited_for.contains(&name.as_str()) {
+            rendered.insert("healthcheck".to_owned(), json!({ "disable": true }));
+        }
         rendered.insert("networks".to_owned(), json!(networks(service, manifest)));
         if let (Some(label), Some(labels)) = (&wanted, rendered.get_mut("labels").and_then(Value::as_object_mut)) {
             labels.insert(super::ROLE_LABEL.to_owned(), json!(label));
