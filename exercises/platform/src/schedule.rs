@@ -16,7 +16,7 @@ use crate::output::Output;
 use crate::protocol::{Event, IN_FLIGHT_LIMIT, Request};
 
 /// How long before a moment the scheduling thread stops sleeping and watches the clock instead.
-const WATCHFUL: Duration = Duration::from_micros(200);
+const WATCHFUL: Duration = Duration::from_millis(1);
 
 /// What all traffic of a driver shares.
 pub struct Traffic {
