@@ -10,8 +10,10 @@ mod render;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::document::{self, Document, Problem, Problems};
+use crate::document::{self, Document, Kind, Problem, Problems};
 use crate::exercise::{Files, Manifest};
+
+use model::Dependency;
 
 pub use model::ComposeFile;
 pub use render::{Ownership, RULES_FOLDER, Rendered, cage, render};
@@ -55,6 +57,8 @@ impl Vetted {
 }
 
 const DEFAULT_MEMORY_MIB: u64 = 128;
+/// How many times the budget a submission may ask for and still be examined.
+const MEMORY_FACTOR: u64 = 4;
 
 /// Checks a submission's files against the policy of an exercise and lists everything that is not allowed.
 pub fn vet(files: &Files, manifest: &Manifest) -> Result<Vetted, Problems> {
@@ -70,6 +74,7 @@ pub fn vet(files: &Files, manifest: &Manifest) -> Result<Vetted, Problems> {
         check.service(name, service);
     }
     check.roles();
+    check.whole();
     let Check { mut problems, dockerfiles, .. } = check;
     if problems.is_empty() {
         return Ok(Vetted { file, files: files.clone(), dockerfiles });
@@ -103,6 +108,7 @@ impl Check<'_> {
             self.wrong(&here, format!("the service `{name}` is the platform's"), "choose another name");
         }
         self.labels(&here, service);
+        self.healthcheck(&here, service);
         self.image(name, &here, service);
         self.volumes(&here, service);
         if let Some(limit) = &service.mem_limit {
@@ -122,10 +128,63 @@ impl Check<'_> {
                 self.wrong(&format!("{here}/restart"), format!("`{restart}` is not a restart policy"), &format!("known: {}", known.join(", ")));
             }
         }
+        if let Some(period) = service.stop_grace_period.as_ref().filter(|period| !is_duration(period)) {
+            self.wrong(&format!("{here}/stop_grace_period"), format!("`{period}` is not a duration"), "such as `10s` or `1m30s`");
+        }
         for dependency in service.depends_on.iter().flat_map(model::DependsOn::names) {
             if !self.file.services.contains_key(dependency) {
                 self.wrong(&format!("{here}/depends_on"), format!("there is no service `{dependency}`"), "");
             }
+        }
+        if let Some(model::DependsOn::Mapping(mapping)) = &service.depends_on {
+            let known = ["service_started", "service_healthy", "service_completed_successfully"];
+            for (dependency, Dependency { condition }) in mapping.iter().filter(|(_, one)| !known.contains(&one.condition.as_str())) {
+                let at = format!("{here}/depends_on/{dependency}/condition");
+                self.wrong(&at, format!("`{condition}` is not a condition"), &format!("known: {}", known.join(", ")));
+            }
+        }
+        if self.depends_on_itself(name) {
+            self.wrong(&format!("{here}/depends_on"), format!("`{name}` depends on itself in the end"), "");
+        }
+    }
+
+    /// Whether following `depends_on` from a service leads back to it.
+    fn depends_on_itself(&self, name: &str) -> bool {
+        let needs = |name: &str| self.file.services.get(name).and_then(|service| service.depends_on.as_ref()).map(model::DependsOn::names);
+        let mut waiting: Vec<&str> = needs(name).unwrap_or_default();
+        let mut seen = BTreeSet::new();
+        while let Some(next) = waiting.pop() {
+            if next == name {
+                return true;
+            }
+            if seen.insert(next) {
+                waiting.extend(needs(next).unwrap_or_default());
+            }
+        }
+        false
+    }
+
+    /// Durations that Compose takes, and no program of the candidate's in a trusted service.
+    fn healthcheck(&mut self, here: &str, service: &model::Service) {
+        let Some(check) = &service.healthcheck else { return };
+        for (key, value) in [("interval", &check.interval), ("timeout", &check.timeout), ("start_period", &check.start_period)] {
+            if let Some(value) = value.as_ref().filter(|value| !is_duration(value)) {
+                self.wrong(&format!("{here}/healthcheck/{key}"), format!("`{value}` is not a duration"), "such as `2s` or `1m30s`");
+            }
+        }
+        let Some(role) = role(service).and_then(|role| self.manifest.roles.get(&role)).filter(|role| role.trusted) else { return };
+        let address = format!("http://127.0.0.1:{}/", role.port);
+        let is_probe = match &check.test {
+            None => true,
+            Some(model::Words::List(words)) => {
+                matches!(&words[..], [cmd, driver, probe, url] if cmd == "CMD" && driver == "driver" && probe == "probe" && url.starts_with(&address))
+                    || words == &["NONE"]
+            }
+            Some(model::Words::Line(_)) => false,
+        };
+        if !is_probe {
+            let help = format!("`[\"CMD\", \"driver\", \"probe\", \"{address}-/ready\"]`, or leave it out");
+            self.wrong(&format!("{here}/healthcheck/test"), "a trusted service is checked by the platform's own probe".to_owned(), &help);
         }
     }
 
@@ -176,7 +235,7 @@ impl Check<'_> {
     }
 
     fn build(&mut self, name: &str, here: &str, build: &model::Build) {
-        let (context, dockerfile, _, _) = build.parts();
+        let (context, dockerfile, _, arguments) = build.parts();
         let Some(context) = folder(context) else {
             let help = "a folder of the submission, such as `./model`";
             return self.wrong(&format!("{here}/build"), format!("`{context}` is not a build context"), help);
@@ -188,6 +247,11 @@ impl Check<'_> {
         let path = path.unwrap_or_default();
         match dockerfile::vet(&path, &String::from_utf8_lossy(found), &self.manifest.aliases) {
             Ok(vetted) => {
+                for argument in arguments.all().keys().filter(|argument| !vetted.arguments.contains(*argument)) {
+                    let known: Vec<&str> = vetted.arguments.iter().map(String::as_str).collect();
+                    let help = format!("known: {}", known.join(", "));
+                    self.wrong(&format!("{here}/build/args/{argument}"), format!("`{path}` declares no argument `{argument}`"), &help);
+                }
                 self.dockerfiles.insert(name.to_owned(), vetted);
             }
             Err(problems) => self.problems.extend(problems),
@@ -223,13 +287,6 @@ impl Check<'_> {
                     if !self.file.volumes.contains_key(&name) {
                         self.wrong(&at, format!("the volume `{name}` is not declared"), "add it below `volumes:` at the end of the file");
                     }
-                    if !is_name(&name) || name.starts_with("modeldown") {
-                        self.wrong(
-                            &at,
-                            format!("`{name}` is not a name for a volume"),
-                            "small letters, digits and `-`, not beginning with `modeldown`",
-                        );
-                    }
                     if role.is_some_and(|role| role.trusted && !role.scratch.contains(&target)) {
                         self.wrong(&at, format!("`{target}` is the platform's"), "");
                     }
@@ -239,6 +296,20 @@ impl Check<'_> {
                     self.wrong(&at, format!("`{volume}` is not allowed here"), help);
                 }
             }
+        }
+    }
+
+    /// What no single service is to blame for.
+    fn whole(&mut self) {
+        for name in self.file.volumes.keys().filter(|name| !is_name(name) || name.starts_with("modeldown")) {
+            let help = "small letters, digits and `-`, not beginning with `modeldown`";
+            self.wrong(&format!("/volumes/{name}"), format!("`{name}` is not a name for a volume"), help);
+        }
+        let total: u64 = self.file.services.values().map(|service| memory_mib(service, self.manifest)).sum();
+        let most = self.manifest.budget.memory_mib * MEMORY_FACTOR;
+        if total > most {
+            let help = format!("the budget is {} MiB; this is where an exam is not held at all", self.manifest.budget.memory_mib);
+            self.wrong("/services", format!("all services together ask for {total} MiB of memory; {most} are the most"), &help);
         }
     }
 
@@ -261,20 +332,34 @@ impl Check<'_> {
 /// Compose would fill these from the environment of whoever starts it.
 fn interpolations(document: &Document) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let mut rest = 0;
-    while let Some(at) = document.text[rest..].find('$').map(|at| at + rest) {
-        let line = document.text[..at].rfind('\n').map_or(0, |end| end + 1);
-        if document.text[at..].starts_with("$$") {
-            rest = at + 2;
-            continue;
+    let mut waiting = vec![&document.root];
+    while let Some(node) = waiting.pop() {
+        match &node.kind {
+            Kind::Scalar { text, .. } if text.replace("$$", "").contains('$') => {
+                let problem = document.problem_at(node.span.start, "a variable: nothing is filled in from an environment here");
+                problems.push(problem.with_help("write the value; a dollar sign itself is `$$`"));
+            }
+            Kind::Scalar { .. } => {}
+            Kind::Sequence(items) => waiting.extend(items),
+            Kind::Mapping(entries) => waiting.extend(entries.iter().flat_map(|(key, value)| [key, value])),
         }
-        if !document.text[line..at].trim_start().starts_with('#') {
-            let problem = document.problem_at(at, "a variable: nothing is filled in from an environment here");
-            problems.push(problem.with_help("write the value; a dollar sign itself is `$$`"));
-        }
-        rest = at + 1;
     }
     problems
+}
+
+/// A duration as Compose takes it, such as `1m30s`.
+fn is_duration(text: &str) -> bool {
+    let mut rest = text;
+    while !rest.is_empty() {
+        let after_digits = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+        let after_unit = after_digits.trim_start_matches(|c: char| c.is_ascii_alphabetic());
+        let (digits, unit) = (rest.len() - after_digits.len(), &after_digits[..after_digits.len() - after_unit.len()]);
+        if !(1..=9).contains(&digits) || !matches!(unit, "us" | "ms" | "s" | "m" | "h") {
+            return false;
+        }
+        rest = after_unit;
+    }
+    !text.is_empty()
 }
 
 enum Mount {

@@ -91,8 +91,12 @@ pub(super) fn without_waiting(text: &str) -> String {
             }
         }
     }
-    // From the end, so that earlier places stay where they are.
     edits.sort_by_key(|(range, _)| range.start);
+    // An alias stands where its anchor does: what is said once for two cannot be edited in place.
+    if edits.windows(2).any(|pair| pair[1].0.start < pair[0].0.end) {
+        return anew(&document, hurry).unwrap_or_else(|| text.to_owned());
+    }
+    // From the end, so that earlier places stay where they are.
     let mut edited = text.to_owned();
     for (range, replacement) in edits.into_iter().rev() {
         edited.replace_range(range, &replacement);
@@ -177,6 +181,8 @@ mod tests {
         let edited = value(&without_waiting(shared));
         let expected = json!({"receiver": "a", "group_wait": "0s", "group_interval": "1s", "routes": [{"receiver": "b", "group_interval": "1s"}]});
         assert_eq!(edited["route"], expected);
+        let long = format!("route: {{receiver: a, group_wait: &w \"{}\", group_interval: *w}}\n", "\u{e4}".repeat(300));
+        assert_eq!(value(&without_waiting(&long))["route"], json!({"receiver": "a", "group_wait": "0s", "group_interval": "1s"}));
     }
 
     #[test]

@@ -201,8 +201,14 @@ pub fn render(vetted: &Vetted, manifest: &Manifest, images: &Images, ownership: 
         }
         let generated = format!(".modeldown/{name}.Dockerfile");
         if let (Some(build), Some(dockerfile)) = (&service.build, vetted.dockerfiles.get(name)) {
-            let (context, _, target, arguments) = build.parts();
+            let (context, named, target, arguments) = build.parts();
             files.insert(generated.clone(), dockerfile.pinned(images).into_bytes());
+            // Beside its Dockerfile, where the builder looks first; else the context's own counts, as at home.
+            if let Some(ignored) = super::inside(&super::folder(context).unwrap_or_default(), &format!("{named}.dockerignore"))
+                .and_then(|path| files.get(&path).cloned())
+            {
+                files.insert(format!("{generated}.dockerignore"), ignored);
+            }
             let up = "../".repeat(super::folder(context).map_or(0, |context| context.split('/').filter(|part| !part.is_empty()).count()));
             let mut detailed = json!({ "context": context, "dockerfile": format!("{up}{generated}"), "network": "none", "args": arguments.all(), "labels": ownership.labels() });
             if let Some(target) = target {
@@ -215,6 +221,8 @@ pub fn render(vetted: &Vetted, manifest: &Manifest, images: &Images, ownership: 
                 rendered.insert("image".to_owned(), json!(exact));
             } else {
                 files.insert(generated.clone(), format!("FROM {exact}\n{copies}").into_bytes());
+                // A mount at home ignores nothing.
+                files.insert(format!("{generated}.dockerignore"), Vec::new());
                 rendered
                     .insert("build".to_owned(), json!({ "context": ".", "dockerfile": generated, "network": "none", "labels": ownership.labels() }));
             }

@@ -140,3 +140,29 @@ fn both_renderings_hold_the_same_limits() {
     assert!(prometheus.contains("/etc/modeldown/*.yml"), "{prometheus}");
     assert_eq!(rendered.files[".modeldown/lb.Dockerfile"], b"FROM modeldown/haproxy:0123\nCOPY [\"haproxy/\",\"/usr/local/etc/haproxy/\"]\n");
 }
+
+#[test]
+fn what_compose_itself_would_refuse_or_never_start_is_refused_before() {
+    let lb = |more: &str| refused("  lb:\n", &format!("  lb:\n{more}"));
+    assert!(lb("    depends_on: {model-blue: {condition: service_happy}}\n").contains("known: service_started"));
+    assert!(lb("    stop_grace_period: '5'\n").contains("`5` is not a duration"));
+    assert!(lb("    depends_on: [lb]\n").contains("depends on itself"));
+    assert!(refused("interval: 2s", "interval: 2 sec").contains("`2 sec` is not a duration"));
+    assert!(refused("  prometheus-data:\n", "  prometheus-data:\n  Bad_Name:\n").contains("`Bad_Name` is not a name"));
+    assert!(refused("mem_limit: 64m", "mem_limit: 60g").contains("are the most"));
+    assert!(refused("MODEL_PATH: /models/3", "MODEL_PATH: \"\\x24{HOME}\"").contains("a variable"));
+}
+
+#[test]
+fn nothing_of_the_candidate_s_runs_in_a_trusted_service() {
+    let prometheus = "test: [\"CMD\", \"driver\", \"probe\", \"http://127.0.0.1:9090/-/ready\"]";
+    for test in ["test: [CMD-SHELL, id]", "test: id", "test: [CMD, driver, probe, 'http://pager:8080/']", "test: [CMD, sh, -c, id]"] {
+        assert!(refused(prometheus, test).contains("the platform's own probe"), "{test}");
+    }
+}
+
+#[test]
+fn build_arguments_are_those_that_the_dockerfile_declares() {
+    let said = refused("build: ./model", "build: {context: ./model, args: {BUILDKIT_SYNTAX: evil}}");
+    assert!(said.contains("declares no argument `BUILDKIT_SYNTAX`"), "{said}");
+}
