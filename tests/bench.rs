@@ -117,7 +117,7 @@ fn examined(home: &Home, rate: u32) -> Examined {
     let exercise = Exercise::load(&exercises.join("model-down")).expect("it is right");
     let files = harness::exercise::render_workspace(&exercise, &harness::exercise::Variant::reference()).expect("it renders");
     let workspace = home.path(&format!("work-{rate}"));
-    harness::submission::write_files(&files, &workspace).expect("writable");
+    harness::submission::write_files(&files.into(), &workspace).expect("writable");
     let out = home.path(&format!("report-{rate}"));
     let mut command = home.command("grader");
     command.arg("--exercises").arg(&exercises).arg("run").arg(&workspace).arg("--out").arg(&out);

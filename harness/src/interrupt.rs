@@ -10,7 +10,7 @@ pub enum Interrupt {
     /// Ctrl-C.
     #[error("interrupted")]
     Interrupted,
-    /// The system, or whoever started the program.
+    /// The system, whoever started the program, or a terminal that was closed.
     #[error("told to end")]
     Terminated,
 }
@@ -26,12 +26,14 @@ impl Interrupt {
 
     /// Waits for the next one; for ever, where the system does not tell.
     pub async fn next() -> Self {
-        let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+        let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()));
+        let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) = signals else {
             return std::future::pending().await;
         };
         tokio::select! {
             _ = interrupt.recv() => Self::Interrupted,
             _ = terminate.recv() => Self::Terminated,
+            _ = hangup.recv() => Self::Terminated,
         }
     }
 }

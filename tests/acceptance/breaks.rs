@@ -17,7 +17,7 @@ fn untouched(breaks: &[String]) -> Value {
     let exercise = model_down();
     let variant = harness::exercise::Variant::named(&exercise, breaks).expect("they are known");
     let files = harness::exercise::render_workspace(&exercise, &variant).expect("it renders");
-    harness::submission::write_files(&files, &workspace).expect("writable");
+    harness::submission::write_files(&files.into(), &workspace).expect("writable");
     let out = home.path("report");
     let graded = home.grader().arg("run").arg(&workspace).args(["--json", "--out"]).arg(&out).output().expect("it runs");
     assert_eq!(graded.status.code(), Some(1), "{}", said(&graded));

@@ -13,7 +13,7 @@ fn workspace(home: &Home, change: impl Fn(&mut String)) -> std::path::PathBuf {
     let mut text = String::from_utf8(files["compose.yaml"].clone()).expect("it is text");
     change(&mut text);
     files.insert("compose.yaml".to_owned(), text.into_bytes());
-    harness::submission::write_files(&files, &folder).expect("writable");
+    harness::submission::write_files(&files.into(), &folder).expect("writable");
     folder
 }
 

@@ -65,6 +65,8 @@ enum CliError {
     Submission(#[from] SubmissionError),
     #[error("the submission breaks the rules of the exercise, so it was not graded:\n{0}")]
     Policy(Problems),
+    #[error("`{file}` of the submission: {0}", file = harness::exercise::VARIANT_FILE)]
+    Variant(String),
     #[error("the exercise's own files are wrong:\n{0}")]
     Rules(Problems),
     #[error("the submission does not build, so it was not graded: {0}")]
@@ -97,7 +99,7 @@ impl CliError {
             Self::Environment(error) => error.owner(),
             Self::Exam(error) => error.owner(),
             Self::Submission(error) => error.owner(),
-            Self::Policy(_) | Self::Build(_) => Owner::Candidate,
+            Self::Policy(_) | Self::Build(_) | Self::Variant(_) => Owner::Candidate,
             Self::Images(_) | Self::File { .. } | Self::Leases(_) => Owner::Grader,
         })
     }
@@ -155,6 +157,9 @@ fn fresh(folder: &Path) -> Result<(), CliError> {
             }
         },
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => std::fs::create_dir_all(folder).map_err(CliError::file(folder)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
+            Err(CliError::Usage(format!("`{}` is a file; choose a folder with --out", folder.display())))
+        }
         Err(error) => Err(CliError::file(folder)(error)),
     }
 }

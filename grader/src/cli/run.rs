@@ -7,7 +7,7 @@ use harness::compose::vet;
 use harness::document::Problems;
 use harness::engine::Engine;
 use harness::environment::{Lease, Leases, Sweep, sweep};
-use harness::exercise::{Break, Exercise, Files, Seed, VARIANT_FILE, Variant, VariantFile};
+use harness::exercise::{Break, Exercise, ExerciseError, Files, Seed, VARIANT_FILE, Variant, VariantFile};
 use harness::interrupt::Interrupt;
 use harness::progress::Progress;
 use harness::{images, submission};
@@ -48,19 +48,22 @@ fn seed(text: &str) -> Result<Seed, String> {
 impl Arguments {
     pub(super) async fn run(self, exercises: Option<PathBuf>) -> Result<Outcome, CliError> {
         let exercises = find_exercises(exercises)?;
-        let files = submission::read(&self.submission)?;
-        let (exercise, variant) = variant(&files, &exercises, self.seed.as_ref())?;
+        let submission = submission::read(&self.submission)?;
+        let (exercise, variant) = variant(&submission.files, &exercises, self.seed.as_ref())?;
         let exam = Exam::parse(&exercise.exam.name, &exercise.exam.text).map_err(CliError::Rules)?;
         let rubric = Rubric::parse(&exercise.checks.name, &exercise.checks.text, &exam, &exercise.requirements).map_err(CliError::Rules)?;
         known_checks(&exercise, &rubric)?;
-        let vetted = vet(&files, &exercise.manifest).map_err(CliError::Policy)?;
+        let vetted = vet(&submission.files, &exercise.manifest).map_err(CliError::Policy)?;
         fresh(&self.out)?;
         let engine = Engine::connect().await?;
         let leases = Leases::open().map_err(CliError::Leases)?;
         sweep_dead(&engine, &leases).await?;
         let owner = leases.owner().map_err(CliError::Leases)?;
         let progress = Progress::stderr();
-        let images = images::ensure(&engine, &exercise, &progress).await?;
+        let images = tokio::select! {
+            images = images::ensure(&engine, &exercise, &progress) => images?,
+            interrupt = Interrupt::next() => return Err(interrupt.into()),
+        };
         let seed = self.exam_seed.clone().unwrap_or_else(Seed::fresh);
         let manifest = manifest(&exercise, &variant, &seed);
         let lease = leases.take(&exercise.manifest.id, None, HOURS).map_err(CliError::Leases)?;
@@ -71,6 +74,7 @@ impl Arguments {
             exercise: &exercise,
             exam: &exam,
             vetted: &vetted,
+            executable: &submission.executable,
             images: &images,
             lease: &lease,
             owner: &owner,
@@ -93,7 +97,8 @@ impl Arguments {
             eprintln!("grader: not everything could be cleaned up, the next command will do it: {error}");
         }
         // From the file, as everyone else will judge it.
-        let report = Report::new(&History::read(&history)?).map_err(CliError::Rules)?;
+        let recorded = History::read(&history).map_err(|error| CliError::Exam(error.into()))?;
+        let report = Report::new(&recorded).map_err(CliError::Rules)?;
         report.write(&self.out).map_err(CliError::file(&self.out))?;
         tell(&report, self.json);
         eprintln!("the report is {}", self.out.join("report.html").display());
@@ -109,14 +114,17 @@ async fn close(engine: &Engine, lease: Lease) -> Result<(), CliError> {
 /// The exercise and the variant that a submission says it is, or that whoever grades says it is.
 fn variant(files: &Files, exercises: &Path, seed: Option<&Seed>) -> Result<(Exercise, Variant), CliError> {
     let Some(content) = files.get(VARIANT_FILE) else {
-        return Err(CliError::Usage(format!("the submission has no `{VARIANT_FILE}`, which says what it is a repair of; send the whole folder")));
+        return Err(CliError::Variant("there is no such file, and it says what this is a repair of; send the whole folder".to_owned()));
     };
     let file: VariantFile =
-        serde_json::from_slice(content).map_err(|error| CliError::Usage(format!("`{VARIANT_FILE}`:{}:{}: {error}", error.line(), error.column())))?;
-    let exercise = Exercise::find(&file.exercise, exercises)?;
+        serde_json::from_slice(content).map_err(|error| CliError::Variant(format!("{}:{}: {error}", error.line(), error.column())))?;
+    let exercise = Exercise::find(&file.exercise, exercises).map_err(|error| match error {
+        unknown @ ExerciseError::Unknown { .. } => CliError::Variant(unknown.to_string()),
+        wrong => wrong.into(),
+    })?;
     let variant = match seed {
         Some(seed) => Variant::pick(&exercise, seed.clone()),
-        None => file.variant(&exercise)?,
+        None => file.variant(&exercise).map_err(|error| CliError::Variant(error.to_string()))?,
     };
     Ok((exercise, variant))
 }

@@ -81,6 +81,11 @@ impl Conductor<'_> {
         Ok(())
     }
 
+    /// How long a submission may take to start, however its services wait for each other.
+    fn patience(&self) -> Duration {
+        Duration::from_secs(self.exam.settle_seconds)
+    }
+
     /// Waits for the phase's entry conditions, restores the environment once where that can help; `Some` says what stayed unmet.
     async fn enter(&mut self, phase: &Phase) -> Result<Option<String>, ExamError> {
         let Some(last_seen) = self.unmet(&phase.entry).await? else { return Ok(None) };
@@ -88,7 +93,9 @@ impl Conductor<'_> {
         if !self.disturbed {
             return Ok(Some(last_seen));
         }
-        self.environment.recreate(&self.submitted.names()).await?;
+        for text in self.environment.recreate(&self.submitted.names(), self.patience()).await? {
+            self.record(What::Note { text }).await?;
+        }
         self.disturbed = false;
         self.deployed().await?;
         let how = "every service of the submission was created anew".to_owned();
@@ -154,7 +161,9 @@ impl Conductor<'_> {
     /// Ends a fault and gives the service a while to come back, so that the next phase does not start in its shadow.
     async fn mend(&mut self, fault: Disturbance, role: &str) -> Result<(), ExamError> {
         let (kind, target) = (fault.fault.clone(), fault.target.clone());
-        self.environment.mend(fault).await?;
+        if let Err(why) = self.environment.mend(fault).await? {
+            self.record(What::Note { text: format!("`{target}` could not be started again: {why}") }).await?;
+        }
         self.record(What::FaultEnded { fault: kind, target }).await?;
         // Whether it came back is what the next phase's entry condition asks.
         self.ready_by(role, Instant::now() + ENTRY).await.ok();
@@ -165,7 +174,9 @@ impl Conductor<'_> {
         let rules: Vec<(Receiver, String)> = receivers.iter().map(|receiver| (*receiver, ring::name(&mut self.random))).collect();
         let Some(prometheus) = self.submitted.of_role("prometheus").into_iter().next() else { return Ok(()) };
         let file = ring::rule_file(&rules, &self.exercise.contract.alerts);
-        self.environment.put(&prometheus, ring::FOLDER, ring::archive(&file)?).await?;
+        if let Err(why) = self.environment.put(&prometheus, ring::FOLDER, ring::archive(&file)?).await? {
+            self.record(What::Note { text: format!("`{prometheus}` took no rule: {why}") }).await?;
+        }
         let reloaded = self.driver.ask(ring::reload(&prometheus)).await?;
         if let Err(why) = super::answer::plain(&reloaded) {
             self.record(What::Note { text: format!("prometheus did not reload its configuration: {why}") }).await?;

@@ -10,7 +10,7 @@ mod plan;
 mod ring;
 mod submitted;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use harness::environment::{Docker, EnvironmentError, Lease, Wait, run_once};
 use harness::exercise::{Exercise, Seed, request_body, rows};
 use harness::exit::Owner;
 use harness::progress::Progress;
-use harness::submission::{SubmissionError, write_files};
+use harness::submission::{Submission, SubmissionError, write_files};
 use platform::protocol::Command;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -93,6 +93,8 @@ pub struct Hall<'a> {
     pub exam: &'a Exam,
     /// The submission.
     pub vetted: &'a Vetted,
+    /// Those of its files that are executable.
+    pub executable: &'a BTreeSet<String>,
     /// Exact image tags by alias.
     pub images: &'a Images,
     /// The lease that everything belongs to.
@@ -113,8 +115,8 @@ impl Hall<'_> {
     pub async fn hold(&self, manifest: &Manifest, history: &Path, logs: &Path) -> Result<(), ExamError> {
         let record = &self.lease.record;
         let rendered = render(self.vetted, &self.exercise.manifest, self.images, &self.lease.ownership(self.owner));
-        write_files(&rendered.files, &record.folder)?;
-        let environment = Docker::new(self.engine.clone(), &record.project, &record.id, record.folder.clone());
+        write_files(&Submission { files: rendered.files, executable: self.executable.clone() }, &record.folder)?;
+        let environment = Docker::sealed(self.engine.clone(), &record.project, &record.id, record.folder.clone());
         self.progress.step("building the submission");
         environment.build().await?;
         self.progress.step("asking the oracle");
@@ -124,7 +126,7 @@ impl Hall<'_> {
         // The trusted services come first, so that what fails after them is the submission's.
         environment.start_only(&[DRIVER.to_owned(), PAGER.to_owned()]).await?;
         let submitted = Submitted::new(self.vetted, self.exercise);
-        let complaints = environment.start_each(&submitted.names()).await?;
+        let complaints = environment.start_each(&submitted.names(), Duration::from_secs(self.exam.settle_seconds)).await?;
 
         let clock = Clock::start();
         let rules = Rules { exam: &self.exercise.exam.text, checks: &self.exercise.checks.text, requirements: &self.exercise.requirements };

@@ -5,28 +5,35 @@ use crate::engine::Engine;
 use crate::environment::{Hold, Leases, Sweep, sweep};
 
 #[derive(clap::Args)]
-pub(super) struct Arguments {}
+#[command(after_help = "Examples:\n  harness gc\n  harness gc --lost     also what belongs to workspaces that are gone")]
+pub(super) struct Arguments {
+    /// Removes environments whose workspace is gone, with their volumes; else they are only stopped.
+    #[arg(long)]
+    lost: bool,
+}
 
 impl Arguments {
     pub(super) async fn run(self) -> Result<(), CliError> {
         let engine = Engine::connect().await?;
         let leases = Leases::open().map_err(CliError::Leases)?;
         let dead = sweep_dead(&engine, &leases).await?;
-        let (mut lost, mut stopped) = (0, 0);
+        eprintln!("{dead} of dead commands removed");
         let now = jiff::Timestamp::now();
         for record in leases.all().map_err(CliError::Leases)?.into_iter().filter(|record| record.hold == Hold::Detached) {
-            if !record.folder.is_dir() {
+            let folder = record.folder.display();
+            let gone = !record.folder.is_dir();
+            if gone && self.lost {
                 sweep(&engine, &record.id, Sweep::Everything).await?;
                 if let Some(lease) = leases.of_folder(&record.folder).map_err(CliError::Leases)? {
                     lease.end().map_err(CliError::Leases)?;
                 }
-                lost += 1;
-            } else if record.expires.parse::<jiff::Timestamp>().is_ok_and(|expires| expires < now) {
+                eprintln!("removed what belonged to {folder}, which is gone");
+            } else if gone || record.until.parse::<jiff::Timestamp>().is_ok_and(|until| until < now) {
                 sweep(&engine, &record.id, Sweep::Running).await?;
-                stopped += 1;
+                let hint = if gone { "is gone; `harness gc --lost` removes its volumes too" } else { "was not used for days; its volumes stay" };
+                eprintln!("stopped what belonged to {folder}, which {hint}");
             }
         }
-        eprintln!("{dead} of dead commands and {lost} of lost workspaces removed, {stopped} forgotten environments stopped");
         Ok(())
     }
 }

@@ -110,8 +110,7 @@ impl Arguments {
         std::fs::create_dir_all(parent).map_err(CliError::file(parent))?;
         // Made whole beside its place and moved there: a workspace is never half there.
         let made = tempfile::Builder::new().prefix(".modeldown-").tempdir_in(parent).map_err(CliError::file(parent))?;
-        write_files(&files, made.path())?;
-        open(made.path())?;
+        write_files(&files.into(), made.path())?;
         std::fs::rename(made.path(), dir).map_err(CliError::file(dir))?;
         Ok(true)
     }
@@ -127,12 +126,6 @@ impl Arguments {
     }
 }
 
-/// Lets the containers' users read the folder, as an ordinary `mkdir` would.
-fn open(dir: &Path) -> Result<(), CliError> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).map_err(CliError::file(dir))
-}
-
 /// The candidate's lease of the folder, else a new one.
 fn lease(leases: &Leases, exercise: &Exercise, dir: &Path) -> Result<Lease, CliError> {
     let all = leases.all().map_err(CliError::Leases)?;
@@ -140,7 +133,10 @@ fn lease(leases: &Leases, exercise: &Exercise, dir: &Path) -> Result<Lease, CliE
         return Err(CliError::usage(format!("another `harness start` is at work in `{}`; wait for it", dir.display())));
     }
     match leases.of_folder(dir).map_err(CliError::Leases)? {
-        Some(lease) => Ok(lease),
+        Some(mut lease) => {
+            lease.renew(HOURS).map_err(CliError::Leases)?;
+            Ok(lease)
+        }
         None => leases.take(&exercise.manifest.id, Some(dir), HOURS).map_err(CliError::Leases),
     }
 }
@@ -148,7 +144,7 @@ fn lease(leases: &Leases, exercise: &Exercise, dir: &Path) -> Result<Lease, CliE
 /// Starts what is not running; says which services are not well.
 async fn start(engine: &Engine, exercise: &Exercise, leases: &Leases, lease: &Lease, dir: &Path, progress: &Progress) -> Result<String, CliError> {
     progress.step("reading the workspace");
-    let files = submission::read(dir)?;
+    let files = submission::read(dir)?.files;
     let images = images::ensure(engine, exercise, progress).await?;
     let owner = leases.owner().map_err(CliError::Leases)?;
     harden(exercise, &files, &images, lease, &owner, dir)?;

@@ -9,19 +9,21 @@ use bollard::container::LogOutput;
 use bollard::models::EventMessage;
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, EventsOptionsBuilder, InspectContainerOptions, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
-    LogsOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder, UploadToContainerOptionsBuilder,
+    LogsOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder, UploadToContainerOptionsBuilder,
 };
 use bytes::Bytes;
 use futures_util::future::join_all;
 use futures_util::{Stream, StreamExt};
 use tokio::io::AsyncWrite;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::sweep::{Sweep, sweep};
-use crate::compose::ROLE_LABEL;
+use crate::compose::{COMPOSE_FILE, ROLE_LABEL};
 use crate::engine::{self, Engine};
 use crate::exit::Owner;
 
+/// Below so many bytes the engine's disk counts as full.
+const FULL: u64 = 256 << 20;
 /// The most of a service's log that is kept.
 const LOG_LIMIT: usize = 256 * 1024;
 
@@ -116,12 +118,19 @@ pub struct Docker {
     project: String,
     lease: String,
     folder: PathBuf,
+    /// Whether nothing but our own Compose file is read: no `.env`, no override that lies beside it.
+    sealed: bool,
 }
 
 impl Docker {
     /// The environment of a Compose project in a folder; nothing is started.
     pub fn new(engine: Engine, project: &str, lease: &str, folder: PathBuf) -> Self {
-        Self { engine, project: project.to_owned(), lease: lease.to_owned(), folder }
+        Self { engine, project: project.to_owned(), lease: lease.to_owned(), folder, sealed: false }
+    }
+
+    /// The same for a folder that holds files of a submission: Compose reads the rendered file and nothing that lies beside it.
+    pub fn sealed(engine: Engine, project: &str, lease: &str, folder: PathBuf) -> Self {
+        Self { sealed: true, ..Self::new(engine, project, lease, folder) }
     }
 
     /// Builds the images that the submission brings.
@@ -141,16 +150,19 @@ impl Docker {
         self.compose(&arguments).await
     }
 
-    /// Starts services of a submission, as their file says and, if that fails, each for itself: one that cannot start must
-    /// not keep the others from it. What could not be started is said, and is not an error.
-    pub async fn start_each(&self, services: &[String]) -> Result<Vec<String>, EnvironmentError> {
+    /// Starts services of a submission, as their file says and, if that fails or takes too long, each for itself: one that
+    /// cannot start must not keep the others from it. What could not be started is said, and is not an error.
+    pub async fn start_each(&self, services: &[String], limit: Duration) -> Result<Vec<String>, EnvironmentError> {
         let names = services.iter().map(String::as_str);
         let arguments: Vec<&str> = ["up", "--detach", "--no-build", "--quiet-pull"].into_iter().chain(names).collect();
-        let Err(EnvironmentError::Compose { output, .. }) = self.compose(&arguments).await else { return Ok(Vec::new()) };
-        let mut complaints = vec![output];
+        let mut complaints = match timeout(limit, self.compose(&arguments)).await {
+            Ok(Ok(())) => return Ok(Vec::new()),
+            Ok(Err(error)) => vec![error.to_string()],
+            Err(_) => vec![format!("not everything was started within {} s, as one service waits for another", limit.as_secs())],
+        };
         for service in services {
-            if let Err(EnvironmentError::Compose { output, .. }) = self.start_only(std::slice::from_ref(service)).await {
-                complaints.push(format!("`{service}` could not be started: {output}"));
+            if let Err(error) = self.start_only(std::slice::from_ref(service)).await {
+                complaints.push(format!("`{service}` could not be started: {error}"));
             }
         }
         // Whether it was the engine that failed, and not the submission, is told by the engine.
@@ -158,25 +170,50 @@ impl Docker {
         Ok(complaints)
     }
 
-    /// Creates services anew, from images that there are.
-    pub async fn recreate(&self, services: &[String]) -> Result<(), EnvironmentError> {
-        let names = services.iter().map(String::as_str);
-        let arguments: Vec<&str> = ["up", "--detach", "--no-build", "--force-recreate", "--timeout", "2"].into_iter().chain(names).collect();
-        self.compose(&arguments).await
+    /// Creates services of a submission anew, from images that there are; see [`Docker::start_each`].
+    pub async fn recreate(&self, services: &[String], limit: Duration) -> Result<Vec<String>, EnvironmentError> {
+        for service in self.services().await?.into_iter().filter(|service| services.contains(&service.name)) {
+            let options = RemoveContainerOptionsBuilder::new().force(true).build();
+            self.engine.api.remove_container(&service.container, Some(options)).await?;
+        }
+        self.start_each(services, limit).await
     }
 
     async fn compose(&self, arguments: &[&str]) -> Result<(), EnvironmentError> {
         let mut command = self.engine.command();
-        command.current_dir(&self.folder).args(["compose", "--progress", "plain", "--project-name", &self.project]).args(arguments);
+        command.current_dir(&self.folder).args(["compose", "--progress", "plain", "--project-name", &self.project]);
+        if self.sealed {
+            command.args(["--file", COMPOSE_FILE, "--env-file", "/dev/null"]);
+        }
+        command.args(arguments);
         let failed = |output: String, owner| EnvironmentError::Compose { command: format!("compose {}", arguments.join(" ")), output, owner };
         let output = engine::run(command, None).await.map_err(|error| failed(error.to_string(), Owner::Engine))?;
         if output.status.success() {
             return Ok(());
         }
         // BuildKit names the file and the line when a Dockerfile of the submission is at fault.
-        let said = String::from_utf8_lossy(&output.stderr);
-        let theirs = said.contains("failed to solve") && !said.contains("no space left on device");
+        let theirs = String::from_utf8_lossy(&output.stderr).contains("failed to solve") && !self.is_disk_full().await;
         Err(failed(engine::tail(&output.stderr), if theirs { Owner::Candidate } else { Owner::Engine }))
+    }
+
+    /// Whether the engine has no room left, as far as this machine can see.
+    async fn is_disk_full(&self) -> bool {
+        let root = self.engine.api.info().await.ok().and_then(|info| info.docker_root_dir);
+        let space = root.and_then(|root| rustix::fs::statvfs(root.as_str()).ok());
+        space.is_some_and(|space| space.f_bavail.saturating_mul(space.f_frsize) < FULL)
+    }
+
+    /// What the engine says of a container that a submission may have put into any state: `Err` with its words where it refuses,
+    /// as long as it still answers.
+    async fn refusable(&self, done: Result<(), bollard::errors::Error>) -> Result<Result<(), String>, EnvironmentError> {
+        match done {
+            Ok(()) => Ok(Ok(())),
+            Err(bollard::errors::Error::DockerResponseServerError { message, .. }) => {
+                self.engine.api.ping().await?;
+                Ok(Err(message))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The container of a service.
@@ -223,28 +260,27 @@ impl Docker {
         })
     }
 
-    /// Kills a service; Docker takes this for a stop by hand and does not start it again.
+    /// Kills a service; Docker takes this for a stop by hand and does not start it again. One that died by itself a moment
+    /// before is as dead.
     pub async fn kill(&self, service: &str) -> Result<Disturbance, EnvironmentError> {
         let options = KillContainerOptionsBuilder::new().signal("SIGKILL").build();
-        match self.engine.api.kill_container(&self.container(service), Some(options)).await {
-            // 409: it died by itself a moment before.
-            Ok(()) | Err(bollard::errors::Error::DockerResponseServerError { status_code: 409, .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
+        let killed = self.engine.api.kill_container(&self.container(service), Some(options)).await;
+        drop(self.refusable(killed).await?);
         Ok(Disturbance { fault: "kill".to_owned(), target: service.to_owned() })
     }
 
-    /// Ends a disturbance.
-    pub async fn mend(&self, disturbance: Disturbance) -> Result<(), EnvironmentError> {
-        let container = self.container(&disturbance.target);
-        Ok(self.engine.api.start_container(&container, None::<StartContainerOptions>).await?)
+    /// Ends a disturbance; says why the engine could not, where the submission is what keeps it from it.
+    pub async fn mend(&self, disturbance: Disturbance) -> Result<Result<(), String>, EnvironmentError> {
+        let started = self.engine.api.start_container(&self.container(&disturbance.target), None::<StartContainerOptions>).await;
+        self.refusable(started).await
     }
 
-    /// Unpacks an archive in a folder of a service.
-    pub async fn put(&self, service: &str, folder: &str, archive: Vec<u8>) -> Result<(), EnvironmentError> {
+    /// Unpacks an archive in a folder of a service; says why the engine could not, where the submission is what keeps it from it.
+    pub async fn put(&self, service: &str, folder: &str, archive: Vec<u8>) -> Result<Result<(), String>, EnvironmentError> {
         let options = UploadToContainerOptionsBuilder::new().path(folder).build();
         let body = bollard::body_full(archive.into());
-        Ok(self.engine.api.upload_to_container(&self.container(service), Some(options), body).await?)
+        let put = self.engine.api.upload_to_container(&self.container(service), Some(options), body).await;
+        self.refusable(put).await
     }
 
     /// Stops every container, all at once, and keeps them.

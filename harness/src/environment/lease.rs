@@ -36,8 +36,10 @@ pub struct Record {
     pub exercise: String,
     /// When the environment was first started, RFC 3339.
     pub started: String,
-    /// When it may be stopped, RFC 3339.
+    /// When it might first be stopped, RFC 3339: what its labels say, which never change, so that nothing is created anew.
     pub expires: String,
+    /// When it may be stopped, RFC 3339: put off by every start.
+    pub until: String,
 }
 
 /// A lease that this process may use.
@@ -86,16 +88,15 @@ impl Leases {
     pub fn take(&self, exercise: &str, workspace: Option<&Path>, hours: i64) -> std::io::Result<Lease> {
         let id = Seed::fresh().to_string();
         let folder = workspace.map_or_else(|| self.own_folder(&id), Path::to_owned);
-        let now = jiff::Timestamp::now();
-        let expires = now.checked_add(jiff::Span::new().hours(hours)).unwrap_or(now);
         let record = Record {
             project: format!("{exercise}-{}", &id[..id.len().min(8)]),
             id,
             hold: Hold::Attached,
             folder,
             exercise: exercise.to_owned(),
-            started: now.to_string(),
-            expires: expires.to_string(),
+            started: jiff::Timestamp::now().to_string(),
+            expires: hence(hours),
+            until: hence(hours),
         };
         let path = self.path(&record.id);
         let lock = replace(&path, &serde_json::to_vec_pretty(&record)?)?;
@@ -161,6 +162,13 @@ impl Lease {
         Ok(())
     }
 
+    /// Puts off when the environment may be stopped.
+    pub fn renew(&mut self, hours: i64) -> std::io::Result<()> {
+        self.record.until = hence(hours);
+        self.lock = Some(replace(&self.path, &serde_json::to_vec_pretty(&self.record)?)?);
+        Ok(())
+    }
+
     /// Ends the lease, once nothing of it is left.
     pub fn end(self) -> std::io::Result<()> {
         if self.own_folder.exists() {
@@ -168,6 +176,12 @@ impl Lease {
         }
         std::fs::remove_file(&self.path)
     }
+}
+
+/// So many hours from now.
+fn hence(hours: i64) -> String {
+    let now = jiff::Timestamp::now();
+    now.checked_add(jiff::Span::new().hours(hours)).unwrap_or(now).to_string()
 }
 
 /// Writes a file that nobody ever sees half-written or unlocked.

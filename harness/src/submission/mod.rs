@@ -1,8 +1,9 @@
 //! Submissions: a workspace as an archive or a folder, read without trusting a byte of it.
 
 use std::collections::BTreeSet;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::exercise::{Files, VARIANT_FILE};
@@ -14,6 +15,12 @@ const LIMIT_FILES: usize = 2_000;
 const LIMIT_BYTES: u64 = 16 << 20;
 /// The longest path.
 const LIMIT_PATH: usize = 200;
+/// The most entries of an archive, with those that do not matter, such as a virtual environment's.
+const LIMIT_ENTRIES: usize = 50_000;
+/// The most bytes that are read of an archive.
+const LIMIT_ARCHIVE: u64 = 1 << 30;
+/// The permission that matters: whether a script can be started.
+const OWNER_EXECUTES: u32 = 0o100;
 
 /// Why a submission cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -50,8 +57,17 @@ fn rejected(path: impl Into<String>, message: impl Into<String>) -> SubmissionEr
     SubmissionError::Rejected { path: path.into(), message: message.into() }
 }
 
-/// The files of a submission: a folder, or a tar of one, gzipped or not.
-pub fn read(path: &Path) -> Result<Files, SubmissionError> {
+/// A submission, as it was sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Submission {
+    /// Its files.
+    pub files: Files,
+    /// Those of them that its owner may execute.
+    pub executable: BTreeSet<String>,
+}
+
+/// Reads a submission: a folder, or a tar of one, gzipped or not.
+pub fn read(path: &Path) -> Result<Submission, SubmissionError> {
     let failed = |source| SubmissionError::File { path: path.to_owned(), source };
     let mut collected = Collected::default();
     if std::fs::metadata(path).map_err(failed)?.is_dir() {
@@ -59,26 +75,23 @@ pub fn read(path: &Path) -> Result<Files, SubmissionError> {
     } else {
         unpack(path, &mut collected)?;
     }
-    collected.into_files()
+    collected.into_submission()
 }
 
 #[derive(Default)]
 struct Collected {
-    files: Files,
+    submission: Submission,
     bytes: u64,
     seen: BTreeSet<String>,
 }
 
 impl Collected {
-    fn add(&mut self, name: &str, reader: impl Read) -> Result<(), SubmissionError> {
-        if !matters(name) {
-            return Ok(());
-        }
+    fn add(&mut self, name: &str, executable: bool, reader: impl Read) -> Result<(), SubmissionError> {
         sound(name)?;
         if !self.seen.insert(name.to_lowercase()) {
             return Err(rejected(name, "stands in the archive twice, or beside a name that differs in case only"));
         }
-        if self.files.len() >= LIMIT_FILES {
+        if self.submission.files.len() >= LIMIT_FILES {
             return Err(rejected(name, format!("a submission has at most {LIMIT_FILES} files")));
         }
         let mut content = Vec::new();
@@ -87,26 +100,42 @@ impl Collected {
         if self.bytes > LIMIT_BYTES {
             return Err(rejected(name, format!("a submission has at most {} MiB, unpacked", LIMIT_BYTES >> 20)));
         }
-        self.files.insert(name.to_owned(), content);
+        self.submission.files.insert(name.to_owned(), content);
+        if executable {
+            self.submission.executable.insert(name.to_owned());
+        }
         Ok(())
     }
 
     /// An archive of a folder has the folder's name in front of every path.
-    fn into_files(self) -> Result<Files, SubmissionError> {
-        let compose = crate::compose::COMPOSE_FILE;
-        if self.files.contains_key(compose) {
-            return Ok(self.files);
-        }
-        let folders: BTreeSet<String> = self.files.keys().filter_map(|path| path.split_once('/')).map(|(folder, _)| folder.to_owned()).collect();
-        let mut folders = folders.into_iter().filter(|folder| self.files.contains_key(&format!("{folder}/{compose}")));
-        match (folders.next(), folders.next()) {
-            (Some(folder), None) => {
-                let prefix = format!("{folder}/");
-                let inside = self.files.into_iter();
-                Ok(inside.filter_map(|(path, content)| Some((path.strip_prefix(&prefix)?.to_owned(), content))).collect())
+    fn into_submission(self) -> Result<Submission, SubmissionError> {
+        let Submission { files, executable } = self.submission;
+        for path in files.keys() {
+            let mut above = path.as_str();
+            while let Some((folder, _)) = above.rsplit_once('/') {
+                if files.contains_key(folder) {
+                    return Err(rejected(folder, "is a file and a folder at once"));
+                }
+                above = folder;
             }
-            _ => Err(rejected(compose, "there is no such file, neither on top nor in the archive's one folder")),
         }
+        let compose = crate::compose::COMPOSE_FILE;
+        let prefix = if files.contains_key(compose) {
+            String::new()
+        } else {
+            let folders: BTreeSet<&str> = files.keys().filter_map(|path| path.split_once('/')).map(|(folder, _)| folder).collect();
+            let mut folders = folders.into_iter().filter(|folder| files.contains_key(&format!("{folder}/{compose}")));
+            match (folders.next(), folders.next()) {
+                (Some(folder), None) => format!("{folder}/"),
+                _ => return Err(rejected(compose, "there is no such file, neither on top nor in the archive's one folder")),
+            }
+        };
+        // What matters is asked again: in front of the folder's name, `.env` was not on top.
+        let inside = |path: &str| path.strip_prefix(&prefix).filter(|path| matters(path)).map(str::to_owned);
+        Ok(Submission {
+            executable: executable.iter().filter_map(|path| inside(path)).collect(),
+            files: files.into_iter().filter_map(|(path, content)| Some((inside(&path)?, content))).collect(),
+        })
     }
 }
 
@@ -149,8 +178,10 @@ fn walk(folder: &Path, prefix: &str, collected: &mut Collected) -> Result<(), Su
             }
         } else if !matters(&name) {
         } else if kind.is_file() {
-            let file = File::open(entry.path()).map_err(|source| SubmissionError::File { path: entry.path(), source })?;
-            collected.add(&name, file)?;
+            let failed = |source| SubmissionError::File { path: entry.path(), source };
+            let file = File::open(entry.path()).map_err(failed)?;
+            let executable = file.metadata().map_err(failed)?.permissions().mode() & OWNER_EXECUTES != 0;
+            collected.add(&name, executable, file)?;
         } else {
             return Err(rejected(name, "neither a file nor a folder: links and devices are not part of a submission"));
         }
@@ -166,16 +197,18 @@ fn unpack(path: &Path, collected: &mut Collected) -> Result<(), SubmissionError>
     let length = file.read(&mut start).map_err(failed)?;
     file.seek(SeekFrom::Start(0)).map_err(failed)?;
     let stream: Box<dyn Read> = if start[..length] == [0x1f, 0x8b] { Box::new(flate2::read::GzDecoder::new(file)) } else { Box::new(file) };
-    // Headers and padding come on top of the files themselves.
-    let mut archive = tar::Archive::new(stream.take(LIMIT_BYTES + (LIMIT_FILES as u64) * 2_048));
+    let mut archive = tar::Archive::new(stream.take(LIMIT_ARCHIVE));
     let damaged = |error: std::io::Error| rejected(archive_name.clone(), format!("not a whole tar archive of a workspace: {error}"));
     for (index, entry) in archive.entries().map_err(damaged)?.enumerate() {
         let entry = entry.map_err(damaged)?;
-        if index > LIMIT_FILES * 2 {
-            return Err(rejected(archive_name.clone(), format!("a submission has at most {LIMIT_FILES} files")));
+        if index > LIMIT_ENTRIES {
+            return Err(rejected(archive_name.clone(), format!("an archive has at most {LIMIT_ENTRIES} entries")));
         }
         let name = String::from_utf8(entry.path_bytes().into_owned()).map_err(|_| rejected(archive_name.clone(), "a name is not UTF-8"))?;
         let name = name.strip_prefix("./").unwrap_or(&name).to_owned();
+        if entry.header().entry_type() == tar::EntryType::XGlobalHeader || !matters(name.trim_end_matches('/')) {
+            continue;
+        }
         match entry.header().entry_type() {
             tar::EntryType::Directory => {
                 let bare = name.trim_end_matches('/');
@@ -183,25 +216,45 @@ fn unpack(path: &Path, collected: &mut Collected) -> Result<(), SubmissionError>
                     sound(bare)?;
                 }
             }
-            tar::EntryType::Regular => collected.add(&name, entry)?,
+            tar::EntryType::Regular => {
+                let executable = entry.header().mode().map_err(damaged)? & OWNER_EXECUTES != 0;
+                collected.add(&name, executable, entry)?;
+            }
             other => return Err(rejected(name, format!("neither a file nor a folder ({other:?}): links and devices are not part of a submission"))),
         }
     }
     Ok(())
 }
 
-/// Writes files below a folder that is not there yet or is empty.
-pub fn write_files(files: &Files, folder: &Path) -> Result<(), SubmissionError> {
-    for (name, content) in files {
+/// Writes files below a folder that is not there yet or is empty, readable for everyone whatever the umask: the users of
+/// containers are not ours.
+pub fn write_files(submission: &Submission, folder: &Path) -> Result<(), SubmissionError> {
+    let opened = |path: &Path, mode| {
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).map_err(|source| SubmissionError::File { path: path.to_owned(), source })
+    };
+    for (name, content) in &submission.files {
         let path = folder.join(name);
         let failed = |source| SubmissionError::File { path: path.clone(), source };
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent).map_err(failed)?;
+        for (end, _) in name.match_indices('/') {
+            let above = folder.join(&name[..end]);
+            if !above.is_dir() {
+                std::fs::create_dir_all(&above).map_err(failed)?;
+                opened(&above, 0o755)?;
+            }
         }
+        std::fs::create_dir_all(folder).map_err(failed)?;
         let mut file = File::options().write(true).create_new(true).open(&path).map_err(failed)?;
         file.write_all(content).map_err(failed)?;
+        opened(&path, if submission.executable.contains(name) { 0o755 } else { 0o644 })?;
     }
-    Ok(())
+    opened(folder, 0o755)
+}
+
+impl From<Files> for Submission {
+    /// Files of which none is executable.
+    fn from(files: Files) -> Self {
+        Self { files, executable: BTreeSet::new() }
+    }
 }
 
 #[cfg(test)]
@@ -233,11 +286,18 @@ mod tests {
     fn an_archive_of_the_folder_or_of_its_content_is_the_same() {
         use tar::EntryType::{Directory, Regular};
         let plain = archive(&[("compose.yaml", Regular, "a"), ("model/app.py", Regular, "b"), (".env", Regular, "c"), (".git/x", Regular, "d")]);
-        let wrapped = archive(&[("work/", Directory, ""), ("work/compose.yaml", Regular, "a"), ("./work/model/app.py", Regular, "b")]);
+        let wrapped = archive(&[
+            ("pax_global_header", tar::EntryType::XGlobalHeader, ""),
+            ("work/", Directory, ""),
+            ("work/.env", Regular, "COMPOSE_FILE=evil.yaml"),
+            ("work/.venv/bin/python", tar::EntryType::Symlink, ""),
+            ("work/compose.yaml", Regular, "a"),
+            ("./work/model/app.py", Regular, "b"),
+        ]);
         let expected: Files =
             [("compose.yaml", "a"), ("model/app.py", "b")].map(|(name, content)| (name.to_owned(), content.as_bytes().to_vec())).into();
-        assert_eq!(read(plain.path()).expect("it is fine"), expected);
-        assert_eq!(read(wrapped.path()).expect("it is fine"), expected);
+        assert_eq!(read(plain.path()).expect("it is fine").files, expected);
+        assert_eq!(read(wrapped.path()).expect("it is fine").files, expected);
     }
 
     #[test]
@@ -253,6 +313,7 @@ mod tests {
         assert!(rejection(&[fine, ("COMPOSE.yaml", Regular, "b")]).contains("twice"));
         assert!(rejection(&[fine, ("big", Regular, &"x".repeat(17 << 20))]).contains("16 MiB"));
         assert!(rejection(&[("x", Regular, "a")]).contains("compose.yaml"));
+        assert!(rejection(&[fine, ("x", Regular, "a"), ("x/y", Regular, "a")]).contains("at once"));
         let mut garbage = tempfile::NamedTempFile::new().expect("a file");
         garbage.write_all(&[7; 2_000]).expect("writable");
         assert!(matches!(read(garbage.path()), Err(SubmissionError::Rejected { .. })));
@@ -264,5 +325,16 @@ mod tests {
         std::fs::write(folder.path().join("compose.yaml"), "a").expect("writable");
         std::os::unix::fs::symlink("/etc/passwd", folder.path().join("x")).expect("writable");
         assert!(read(folder.path()).expect_err("it must be rejected").to_string().contains("links"));
+    }
+
+    #[test]
+    fn scripts_stay_executable_and_everything_readable() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut submission = Submission::from(Files::from([("a/start.sh".to_owned(), b"x".to_vec()), ("compose.yaml".to_owned(), b"y".to_vec())]));
+        submission.executable.insert("a/start.sh".to_owned());
+        write_files(&submission, &folder.path().join("made")).expect("writable");
+        assert_eq!(read(&folder.path().join("made")).expect("it is fine"), submission);
+        let mode = |name: &str| std::fs::metadata(folder.path().join(name)).expect("it is there").permissions().mode() & 0o777;
+        assert_eq!([mode("made"), mode("made/a"), mode("made/a/start.sh"), mode("made/compose.yaml")], [0o755, 0o755, 0o755, 0o644]);
     }
 }
