@@ -157,7 +157,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_score_is_between_0_and_100_and_an_interval(
-            verdicts in proptest::collection::vec(verdict(), 13), broken in proptest::collection::vec(any::<bool>(), 13)
+            verdicts in proptest::collection::vec(verdict(), 14), broken in proptest::collection::vec(any::<bool>(), 14)
         ) {
             let rubric = model_down_rubric();
             let score = score(&judged(&rubric, &verdicts), &rubric, &baseline(&rubric, &broken), 70);
@@ -166,7 +166,7 @@ mod tests {
 
         #[test]
         fn repairing_more_never_costs(
-            verdicts in proptest::collection::vec(verdict(), 13), broken in proptest::collection::vec(any::<bool>(), 13), which in 0_usize..13
+            verdicts in proptest::collection::vec(verdict(), 14), broken in proptest::collection::vec(any::<bool>(), 14), which in 0_usize..14
         ) {
             let rubric = model_down_rubric();
             let baseline = baseline(&rubric, &broken);
@@ -178,13 +178,13 @@ mod tests {
         }
 
         #[test]
-        fn untouched_is_0_and_whole_is_100(broken in proptest::collection::vec(any::<bool>(), 13)) {
+        fn untouched_is_0_and_whole_is_100(broken in proptest::collection::vec(any::<bool>(), 14)) {
             let rubric = model_down_rubric();
             let baseline = baseline(&rubric, &broken);
             prop_assume!(!baseline.is_empty());
             let untouched: Vec<Verdict> = broken.iter().map(|broken| if *broken { Verdict::Failed } else { Verdict::Passed { grey: false } }).collect();
             prop_assert!(score(&judged(&rubric, &untouched), &rubric, &baseline, 70).high < 0.1);
-            let whole = vec![Verdict::Passed { grey: false }; 13];
+            let whole = vec![Verdict::Passed { grey: false }; 14];
             prop_assert!(score(&judged(&rubric, &whole), &rubric, &baseline, 70).low > 99.9);
         }
     }

@@ -2,6 +2,7 @@
 
 mod breaks;
 mod browser;
+mod hostile;
 mod interrupts;
 mod refusals;
 mod road;

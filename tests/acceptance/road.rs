@@ -2,7 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use acceptance::{Home, apply_reference, checks_that, docker, lines, repository, said};
@@ -25,7 +26,8 @@ fn from_start_to_a_report_of_100() {
 
     apply_reference(&workspace);
     let out = home.path("report");
-    let graded = home.grader().arg("run").arg(&workspace).args(["--exam-seed", "fixed", "--json", "--out"]).arg(&out).output().expect("it runs");
+    let sent = archived(&home, &workspace);
+    let graded = home.grader().arg("run").arg(&sent).args(["--exam-seed", "fixed", "--json", "--out"]).arg(&out).output().expect("it runs");
     assert_eq!(graded.status.code(), Some(0), "{}", said(&graded));
     let report: Value = serde_json::from_slice(&graded.stdout).expect("it is JSON");
     assert_eq!((&report["score"]["low"], &report["score"]["high"]), (&100.0.into(), &100.0.into()), "{}", said(&graded));
@@ -39,6 +41,17 @@ fn from_start_to_a_report_of_100() {
     assert!(stopped.status.success(), "{}", said(&stopped));
     assert!(home.resources().is_empty(), "{:?}", home.resources());
     assert!(workspace.join("model/app.py").is_file());
+}
+
+/// What a candidate sends: the whole folder, with what the harness and their tools left in it.
+fn archived(home: &Home, workspace: &Path) -> PathBuf {
+    // Compose would take this for part of the project, if it saw it.
+    std::fs::write(workspace.join("compose.override.yaml"), "services: {lb: {image: nowhere/none, privileged: true}}\n").expect("writable");
+    let archive = home.path("sent.tar.gz");
+    let (parent, name) = (workspace.parent().expect("it has one"), workspace.file_name().expect("it has one"));
+    let tar = Command::new("tar").arg("-czf").arg(&archive).arg("-C").arg(parent).arg(name).output().expect("it runs");
+    assert!(tar.status.success(), "{}", said(&tar));
+    archive
 }
 
 /// Plain `docker compose` in the workspace would change nothing: every container was made from the hash that it computes.
@@ -121,7 +134,7 @@ fn the_report_is_as_described(out: &Path, report: &Value) {
     for file in ["report.json", "summary.md", "report.html", "logs/model-blue.log", "history/events.jsonl.zst"] {
         assert!(std::fs::metadata(out.join(file)).is_ok_and(|file| file.len() > 0), "{file}");
     }
-    assert_eq!(checks_that(report, "passed").len(), 13);
+    assert_eq!(checks_that(report, "passed").len(), 14);
 }
 
 fn judging_again_says_the_same(home: &Home, out: &Path) {

@@ -152,7 +152,7 @@ fn is_not_graded(history: &History, check: &str) -> bool {
 #[test]
 fn a_faultless_exam_passes_everything_with_room() {
     let judged = verdicts(&faultless());
-    assert_eq!(judged.len(), 13);
+    assert_eq!(judged.len(), 14);
     assert!(judged.values().all(|verdict| *verdict == Verdict::Passed { grey: false }), "{judged:?}");
 }
 
@@ -180,7 +180,7 @@ fn availability_counts_what_users_get() {
 fn wrong_scores_and_missing_scores_are_wrong() {
     for score in [Some(0.123), None] {
         let wrong = RequestResult::Answered { status: 200, version: Some("3".to_owned()), score, degraded: None };
-        assert_eq!(unmet(&with_results(|seq| seq % 100 == 7, &wrong)), ["answers-correct"], "{score:?}");
+        assert_eq!(unmet(&with_results(|seq| seq % 100 == 7, &wrong)), ["answers-correct", "kill-correct"], "{score:?}");
     }
 }
 
@@ -309,7 +309,7 @@ fn a_phase_that_could_not_be_held_fails_because_of_what_kept_it_from_it() {
         }
     }
     let judged = judge(&history).expect("the rules are right");
-    for id in ["kill-survived", "kill-gap", "kill-seen"] {
+    for id in ["kill-survived", "kill-gap", "kill-correct", "kill-seen"] {
         assert_eq!((&judged[id].verdict, judged[id].caused_by.as_deref()), (&Verdict::Failed, Some("replicas-ready")), "{id}");
     }
 }

@@ -21,19 +21,44 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
-/// How many notifications the inbox keeps.
+/// How many notifications the inbox keeps, and how many bytes of them.
 const KEPT: usize = 1_000;
+const KEPT_BYTES: usize = 4 * 1024 * 1024;
 /// The largest notification in bytes.
 const LIMIT: usize = 1024 * 1024;
+/// How many notifications are read at once: with their limit, what a storm of alerts can take of memory.
+const READ_AT_ONCE: usize = 4;
+/// How many callers there may be at once.
+const CALLERS: usize = 256;
+/// How many alerts of a notification the page names.
+const NAMED: usize = 20;
 
 #[derive(Default)]
 struct Inbox {
     count: u64,
-    received: VecDeque<Value>,
+    bytes: usize,
+    received: VecDeque<Entry>,
 }
 
-type Shared = Arc<Mutex<Inbox>>;
+/// A notification.
+struct Entry {
+    number: u64,
+    receiver: &'static str,
+    at_unix_ms: u64,
+    /// The alerts' names and states.
+    alerts: Vec<String>,
+    /// All of it, as it was printed.
+    line: String,
+}
+
+struct Pager {
+    inbox: Mutex<Inbox>,
+    reading: Semaphore,
+}
+
+type Shared = Arc<Pager>;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -48,50 +73,62 @@ async fn main() -> ExitCode {
 
 async fn serve() -> std::io::Result<()> {
     let listener = TcpListener::bind(("0.0.0.0", 8080)).await?;
-    let inbox = Shared::default();
+    let pager = Arc::new(Pager { inbox: Mutex::default(), reading: Semaphore::new(READ_AT_ONCE) });
+    let callers = Arc::new(Semaphore::new(CALLERS));
     loop {
+        // Never closed, so there is always a place in the end.
+        let place = Arc::clone(&callers).acquire_owned().await;
         let (stream, _) = listener.accept().await?;
-        let inbox = Arc::clone(&inbox);
+        let pager = Arc::clone(&pager);
         tokio::spawn(async move {
-            let service = hyper::service::service_fn(move |request| answer(request, Arc::clone(&inbox)));
+            let service = hyper::service::service_fn(move |request| answer(request, Arc::clone(&pager)));
             // A caller that hangs up is the caller's business.
             drop(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
+            drop(place);
         });
     }
 }
 
-async fn answer(request: Request<Incoming>, inbox: Shared) -> Result<Response<Full<Bytes>>, hyper::http::Error> {
+async fn answer(request: Request<Incoming>, pager: Shared) -> Result<Response<Full<Bytes>>, hyper::http::Error> {
     let (path, query) = (request.uri().path().to_owned(), request.uri().query().unwrap_or_default().to_owned());
-    match (request.method(), path.as_str()) {
-        (&Method::POST, "/page" | "/ticket" | "/heartbeat") => {
-            receive(&path[1..], request, &inbox).await;
+    let receiver = ["page", "ticket", "heartbeat"].into_iter().find(|receiver| path.strip_prefix('/') == Some(receiver));
+    let inbox = || pager.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+    match (request.method(), receiver, path.as_str()) {
+        (&Method::POST, Some(receiver), _) => {
+            receive(receiver, request, &pager).await;
             reply(StatusCode::OK, "text/plain", "received\n".to_owned())
         }
-        (&Method::GET, "/healthz") => reply(StatusCode::OK, "text/plain", "ok\n".to_owned()),
-        (&Method::GET, "/received") => {
+        (&Method::GET, None, "/healthz") => reply(StatusCode::OK, "text/plain", "ok\n".to_owned()),
+        (&Method::GET, None, "/received") => {
             let after = query.strip_prefix("after=").and_then(|number| number.parse().ok()).unwrap_or(0_u64);
-            let inbox = inbox.lock().unwrap_or_else(PoisonError::into_inner);
-            let newer: Vec<&Value> = inbox.received.iter().filter(|entry| entry["received"].as_u64() > Some(after)).collect();
-            reply(StatusCode::OK, "application/json", json!({ "received": newer }).to_string())
+            let newer: Vec<String> = inbox().received.iter().filter(|entry| entry.number > after).map(|entry| entry.line.clone()).collect();
+            reply(StatusCode::OK, "application/json", format!("{{\"received\":[{}]}}", newer.join(",")))
         }
-        (&Method::GET, "/") => reply(StatusCode::OK, "text/html; charset=utf-8", page(&inbox.lock().unwrap_or_else(PoisonError::into_inner))),
+        (&Method::GET, None, "/") => reply(StatusCode::OK, "text/html; charset=utf-8", page(&inbox())),
         _ => reply(StatusCode::NOT_FOUND, "text/plain", "known: POST /page, /ticket, /heartbeat; GET /, /received, /healthz\n".to_owned()),
     }
 }
 
-async fn receive(receiver: &str, request: Request<Incoming>, inbox: &Shared) {
+async fn receive(receiver: &'static str, request: Request<Incoming>, pager: &Pager) {
+    // Never closed.
+    let _place = pager.reading.acquire().await;
     let body = match Limited::new(request.into_body(), LIMIT).collect().await {
         Ok(body) => serde_json::from_slice(&body.to_bytes()).unwrap_or_else(|error| json!({ "unreadable": error.to_string() })),
         Err(error) => json!({ "unreadable": error.to_string() }),
     };
-    let at_unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-    let mut inbox = inbox.lock().unwrap_or_else(PoisonError::into_inner);
+    let at_unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+    let alerts = body["alerts"].as_array().into_iter().flatten().take(NAMED);
+    let alerts = alerts.map(|alert| format!("{} ({})", text(&alert["labels"]["alertname"]), text(&alert["status"]))).collect();
+    let mut inbox = pager.inbox.lock().unwrap_or_else(PoisonError::into_inner);
     inbox.count += 1;
-    let entry = json!({ "received": inbox.count, "receiver": receiver, "at_unix_ms": u64::try_from(at_unix_ms).unwrap_or(u64::MAX), "body": body });
-    println!("{entry}");
-    inbox.received.push_back(entry);
-    if inbox.received.len() > KEPT {
-        inbox.received.pop_front();
+    let number = inbox.count;
+    let line = json!({ "received": number, "receiver": receiver, "at_unix_ms": at_unix_ms, "body": body }).to_string();
+    println!("{line}");
+    inbox.bytes += line.len();
+    inbox.received.push_back(Entry { number, receiver, at_unix_ms, alerts, line });
+    while inbox.received.len() > KEPT || inbox.bytes > KEPT_BYTES {
+        let Some(oldest) = inbox.received.pop_front() else { return };
+        inbox.bytes -= oldest.line.len();
     }
 }
 
@@ -102,17 +139,11 @@ fn reply(status: StatusCode, kind: &str, text: String) -> Result<Response<Full<B
 fn page(inbox: &Inbox) -> String {
     let mut rows = String::new();
     for entry in inbox.received.iter().rev() {
-        let alerts = entry["body"]["alerts"].as_array().cloned().unwrap_or_default();
-        let names: Vec<String> = alerts.iter().map(|alert| format!("{} ({})", text(&alert["labels"]["alertname"]), text(&alert["status"]))).collect();
-        let minutes_of_day = entry["at_unix_ms"].as_u64().unwrap_or(0) / 1_000;
-        let (hours, minutes, seconds) = (minutes_of_day / 3_600 % 24, minutes_of_day / 60 % 60, minutes_of_day % 60);
+        let second_of_day = entry.at_unix_ms / 1_000;
+        let (hours, minutes, seconds) = (second_of_day / 3_600 % 24, second_of_day / 60 % 60, second_of_day % 60);
+        let (receiver, alerts) = (entry.receiver, escape(&entry.alerts.join(", ")));
         // Writing to a String cannot fail.
-        let _ = writeln!(
-            rows,
-            "<tr class={receiver}><td>{hours:02}:{minutes:02}:{seconds:02} UTC<td>{receiver}<td>{}",
-            names.join(", "),
-            receiver = text(&entry["receiver"]),
-        );
+        let _ = writeln!(rows, "<tr class={receiver}><td>{hours:02}:{minutes:02}:{seconds:02} UTC<td>{receiver}<td>{alerts}");
     }
     if rows.is_empty() {
         rows.push_str("<tr><td colspan=3>Nobody was called yet.");
@@ -126,7 +157,7 @@ fn page(inbox: &Inbox) -> String {
 }
 
 fn text(value: &Value) -> String {
-    value.as_str().map_or_else(|| "?".to_owned(), escape)
+    value.as_str().unwrap_or("?").chars().take(100).collect()
 }
 
 fn escape(raw: &str) -> String {
