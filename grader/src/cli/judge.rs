@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use harness::cli::CliError as Shared;
+
 use super::{CliError, fresh, tell};
 use crate::history::History;
 use crate::report::Report;
@@ -24,7 +26,7 @@ impl Arguments {
         let report = Report::new(&History::read(&self.history)?).map_err(CliError::Rules)?;
         if let Some(out) = &self.out {
             fresh(out)?;
-            report.write(out).map_err(CliError::file(out))?;
+            report.write(out).map_err(Shared::file(out))?;
         }
         tell(&report, self.json);
         Ok(report.outcome)

@@ -8,13 +8,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use harness::document::Problems;
-use harness::engine::EngineError;
 use harness::environment::EnvironmentError;
-use harness::exercise::ExerciseError;
 use harness::exit::{self, Owner};
-use harness::images::ImageError;
-use harness::interrupt::Interrupt;
-use harness::submission::SubmissionError;
 
 use crate::exam::ExamError;
 use crate::history::HistoryError;
@@ -54,17 +49,7 @@ enum Command {
 #[derive(Debug, thiserror::Error)]
 enum CliError {
     #[error(transparent)]
-    Exercise(#[from] ExerciseError),
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    #[error(transparent)]
-    Images(#[from] ImageError),
-    #[error(transparent)]
-    Environment(#[from] EnvironmentError),
-    #[error(transparent)]
-    Submission(#[from] SubmissionError),
-    #[error("the submission breaks the rules of the exercise, so it was not graded:\n{0}")]
-    Policy(Problems),
+    Shared(harness::cli::CliError),
     #[error("`{file}` of the submission: {0}", file = harness::exercise::VARIANT_FILE)]
     Variant(String),
     #[error("the exercise's own files are wrong:\n{0}")]
@@ -75,33 +60,23 @@ enum CliError {
     Exam(ExamError),
     #[error(transparent)]
     History(#[from] HistoryError),
-    #[error("`{}`: {source}", path.display())]
-    File { path: PathBuf, source: std::io::Error },
-    #[error("leases: {0}")]
-    Leases(std::io::Error),
-    #[error("{0}")]
-    Usage(String),
-    #[error("{0}, and cleaned up")]
-    Interrupted(#[from] Interrupt),
 }
 
 impl CliError {
-    fn file(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::File { path, source }
-    }
-
     fn code(&self) -> ExitCode {
         exit::code(match self {
-            Self::Interrupted(interrupt) => return ExitCode::from(interrupt.code()),
-            Self::Exercise(_) | Self::Usage(_) | Self::Rules(_) | Self::History(_) => Owner::Operator,
-            Self::Engine(_) => Owner::Engine,
-            Self::Environment(error) => error.owner(),
+            Self::Shared(error) => return error.code(),
+            Self::Rules(_) | Self::History(_) => Owner::Operator,
             Self::Exam(error) => error.owner(),
-            Self::Submission(error) => error.owner(),
-            Self::Policy(_) | Self::Build(_) | Self::Variant(_) => Owner::Candidate,
-            Self::Images(_) | Self::File { .. } | Self::Leases(_) => Owner::Grader,
+            Self::Variant(_) | Self::Build(_) => Owner::Candidate,
         })
+    }
+}
+
+/// What goes wrong in the harness goes wrong in the same way here.
+impl<E: Into<harness::cli::CliError>> From<E> for CliError {
+    fn from(error: E) -> Self {
+        Self::Shared(error.into())
     }
 }
 
@@ -109,7 +84,7 @@ impl From<ExamError> for CliError {
     fn from(error: ExamError) -> Self {
         match error {
             ExamError::Environment(build) if build.owner() == Owner::Candidate => Self::Build(build),
-            ExamError::Environment(error) => Self::Environment(error),
+            ExamError::Environment(error) => Self::Shared(error.into()),
             error => Self::Exam(error),
         }
     }
@@ -149,17 +124,17 @@ fn tell(report: &Report, json: bool) {
 
 /// A folder for results: new or empty, so that nothing is overwritten.
 fn fresh(folder: &Path) -> Result<(), CliError> {
+    use harness::cli::CliError;
+    let shown = folder.display();
     match std::fs::read_dir(folder) {
         Ok(mut entries) => match entries.next() {
             None => Ok(()),
-            Some(_) => {
-                Err(CliError::Usage(format!("`{}` is not empty, and nothing is overwritten; choose another folder with --out", folder.display())))
-            }
+            Some(_) => Err(CliError::usage(format!("`{shown}` is not empty, and nothing is overwritten; choose another folder with --out")))?,
         },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => std::fs::create_dir_all(folder).map_err(CliError::file(folder)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(std::fs::create_dir_all(folder).map_err(CliError::file(folder))?),
         Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
-            Err(CliError::Usage(format!("`{}` is a file; choose a folder with --out", folder.display())))
+            Err(CliError::usage(format!("`{shown}` is a file; choose a folder with --out")))?
         }
-        Err(error) => Err(CliError::file(folder)(error)),
+        Err(error) => Err(CliError::file(folder)(error))?,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use harness::cli::{find_exercises, sweep_dead};
+use harness::cli::{CliError as Shared, find_exercises, sweep_dead};
 use harness::compose::vet;
 use harness::document::Problems;
 use harness::engine::Engine;
@@ -53,12 +53,12 @@ impl Arguments {
         let exam = Exam::parse(&exercise.exam.name, &exercise.exam.text).map_err(CliError::Rules)?;
         let rubric = Rubric::parse(&exercise.checks.name, &exercise.checks.text, &exam, &exercise.requirements).map_err(CliError::Rules)?;
         known_checks(&exercise, &rubric)?;
-        let vetted = vet(&submission.files, &exercise.manifest).map_err(CliError::Policy)?;
+        let vetted = vet(&submission.files, &exercise.manifest).map_err(Shared::Policy)?;
         fresh(&self.out)?;
         let engine = Engine::connect().await?;
-        let leases = Leases::open().map_err(CliError::Leases)?;
+        let leases = Leases::open().map_err(Shared::Leases)?;
         sweep_dead(&engine, &leases).await?;
-        let owner = leases.owner().map_err(CliError::Leases)?;
+        let owner = leases.owner().map_err(Shared::Leases)?;
         let progress = Progress::stderr();
         let images = tokio::select! {
             images = images::ensure(&engine, &exercise, &progress) => images?,
@@ -66,7 +66,7 @@ impl Arguments {
         };
         let seed = self.exam_seed.clone().unwrap_or_else(Seed::fresh);
         let manifest = manifest(&exercise, &variant, &seed);
-        let lease = leases.take(&exercise.manifest.id, None, HOURS).map_err(CliError::Leases)?;
+        let lease = leases.take(&exercise.manifest.id, None, HOURS).map_err(Shared::Leases)?;
         let history = self.out.join("history");
         let logs = self.out.join("logs");
         let hall = Hall {
@@ -99,16 +99,16 @@ impl Arguments {
         // From the file, as everyone else will judge it.
         let recorded = History::read(&history).map_err(|error| CliError::Exam(error.into()))?;
         let report = Report::new(&recorded).map_err(CliError::Rules)?;
-        report.write(&self.out).map_err(CliError::file(&self.out))?;
+        report.write(&self.out).map_err(Shared::file(&self.out))?;
         tell(&report, self.json);
         eprintln!("the report is {}", self.out.join("report.html").display());
         Ok(report.outcome)
     }
 }
 
-async fn close(engine: &Engine, lease: Lease) -> Result<(), CliError> {
+async fn close(engine: &Engine, lease: Lease) -> Result<(), Shared> {
     sweep(engine, &lease.record.id, Sweep::Everything).await?;
-    lease.end().map_err(CliError::Leases)
+    lease.end().map_err(Shared::Leases)
 }
 
 /// The exercise and the variant that a submission says it is, or that whoever grades says it is.

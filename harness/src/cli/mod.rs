@@ -1,6 +1,7 @@
 //! The command `harness`: one file a subcommand. Data goes to stdout, progress and errors to stderr.
 
 mod doctor;
+mod error;
 mod gc;
 mod images;
 mod list;
@@ -13,14 +14,12 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::document::Problems;
-use crate::engine::{Engine, EngineError};
+use crate::engine::Engine;
 use crate::environment::{EnvironmentError, Leases, Sweep, sweep};
 use crate::exercise::ExerciseError;
-use crate::exit::{self, Owner};
-use crate::images::ImageError;
-use crate::interrupt::Interrupt;
-use crate::submission::SubmissionError;
+use crate::exit;
+
+pub use error::CliError;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -61,56 +60,6 @@ enum Command {
     Images(images::Arguments),
     /// Says what this machine has, what it lacks, and how to get it.
     Doctor(doctor::Arguments),
-}
-
-/// Why a command ended early.
-#[derive(Debug, thiserror::Error)]
-enum CliError {
-    #[error(transparent)]
-    Exercise(#[from] ExerciseError),
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    #[error(transparent)]
-    Images(#[from] ImageError),
-    #[error(transparent)]
-    Environment(#[from] EnvironmentError),
-    #[error(transparent)]
-    Submission(#[from] SubmissionError),
-    #[error("the workspace breaks the rules of the exercise, so nothing was started:\n{0}")]
-    Policy(Problems),
-    #[error("`{}`: {source}", path.display())]
-    File { path: PathBuf, source: std::io::Error },
-    #[error("leases: {0}")]
-    Leases(std::io::Error),
-    #[error("{0}")]
-    Usage(String),
-    #[error("{0}")]
-    Interrupted(#[from] Interrupt),
-    #[error("this machine cannot run an exercise yet")]
-    Unusable,
-}
-
-impl CliError {
-    fn usage(message: impl Into<String>) -> Self {
-        Self::Usage(message.into())
-    }
-
-    fn file(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::File { path, source }
-    }
-
-    fn code(&self) -> ExitCode {
-        exit::code(match self {
-            Self::Interrupted(interrupt) => return ExitCode::from(interrupt.code()),
-            Self::Exercise(_) | Self::Usage(_) => Owner::Operator,
-            Self::Engine(_) | Self::Unusable => Owner::Engine,
-            Self::Environment(error) => error.owner(),
-            Self::Submission(error) => error.owner(),
-            Self::Policy(_) => Owner::Candidate,
-            Self::Images(_) | Self::File { .. } | Self::Leases(_) => Owner::Grader,
-        })
-    }
 }
 
 /// Runs the program.
