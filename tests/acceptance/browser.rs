@@ -23,6 +23,6 @@ pub(crate) fn shows(home: &Home, out: &Path, texts: &[&str]) {
     let page = docker(["run", "--rm", "--network", "none", "--volume", &mount, &image].into_iter().chain(browser));
     let page = String::from_utf8_lossy(&page.stdout).into_owned();
     for text in texts {
-        assert!(page.contains(text), "`{text}` is missing in {page}");
+        assert!(page.contains(text), "`{text}` is missing in {}", out.join("report.html").display());
     }
 }

@@ -2,15 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use harness::cli::{CliError as Shared, find_exercises, sweep_dead};
+use harness::cli::CliError as Shared;
 use harness::compose::vet;
 use harness::document::Problems;
 use harness::engine::Engine;
-use harness::environment::{Lease, Leases, Sweep, sweep};
+use harness::environment::{Lease, Leases, Sweep, sweep, sweep_dead};
 use harness::exercise::{Break, Exercise, ExerciseError, Files, Seed, VARIANT_FILE, Variant, VariantFile};
 use harness::interrupt::Interrupt;
 use harness::progress::Progress;
-use harness::{images, submission};
+use harness::{exercise, images, submission};
 
 use super::{CliError, fresh, tell};
 use crate::check::Rubric;
@@ -47,7 +47,7 @@ fn seed(text: &str) -> Result<Seed, String> {
 
 impl Arguments {
     pub(super) async fn run(self, exercises: Option<PathBuf>) -> Result<Outcome, CliError> {
-        let exercises = find_exercises(exercises)?;
+        let exercises = exercise::folder(exercises)?;
         let submission = submission::read(&self.submission)?;
         let (exercise, variant) = variant(&submission.files, &exercises, self.seed.as_ref())?;
         let exam = Exam::parse(&exercise.exam.name, &exercise.exam.text).map_err(CliError::Rules)?;

@@ -1,8 +1,8 @@
 //! `harness gc`
 
-use super::{CliError, sweep_dead};
+use super::CliError;
 use crate::engine::Engine;
-use crate::environment::{Hold, Leases, Sweep, sweep};
+use crate::environment::{Hold, Leases, Sweep, sweep, sweep_dead};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  harness gc\n  harness gc --lost     also what belongs to workspaces that are gone")]

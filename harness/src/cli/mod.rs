@@ -14,10 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::engine::Engine;
-use crate::environment::{EnvironmentError, Leases, Sweep, sweep};
-use crate::exercise::ExerciseError;
-use crate::exit;
+use crate::{exercise, exit};
 
 pub use error::CliError;
 
@@ -88,27 +85,8 @@ async fn run(cli: Cli) -> Result<(), CliError> {
     }
 }
 
-/// The folder of exercises: as given, else beside the program, else above the current folder.
-pub fn find_exercises(given: Option<PathBuf>) -> Result<PathBuf, ExerciseError> {
-    let places = [std::env::current_exe().ok(), std::env::current_dir().ok()];
-    let above = places.iter().flatten().flat_map(|place| place.ancestors().skip(usize::from(place.is_file())));
-    let found = given.or_else(|| above.map(|folder| folder.join("exercises")).find(|folder| folder.join("platform").is_dir()));
-    found.and_then(|folder| std::path::absolute(folder).ok()).ok_or(ExerciseError::NoneFound)
-}
-
 fn exercises(given: Option<PathBuf>) -> Result<PathBuf, CliError> {
-    Ok(find_exercises(given)?)
-}
-
-/// Removes what dead commands left behind, before anything new is made. What other commands and candidates run stays.
-pub async fn sweep_dead(engine: &Engine, leases: &Leases) -> Result<usize, EnvironmentError> {
-    let dead = leases.dead().map_err(EnvironmentError::Leases)?;
-    let count = dead.len();
-    for lease in dead {
-        sweep(engine, &lease.record.id, Sweep::Everything).await?;
-        lease.end().map_err(EnvironmentError::Leases)?;
-    }
-    Ok(count)
+    Ok(exercise::folder(given)?)
 }
 
 /// A folder that is there, as the one name that it has.

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{CliError, status, sweep_dead};
+use super::{CliError, status};
 use crate::compose::{Images, cage, vet};
 use crate::engine::Engine;
-use crate::environment::{Docker, Hold, Lease, Leases, Sweep, Wait, sweep};
+use crate::environment::{Docker, Hold, Lease, Leases, Sweep, Wait, sweep, sweep_dead};
 use crate::exercise::{Exercise, Files, Seed, VARIANT_FILE, Variant, VariantFile, render_workspace};
 use crate::images;
 use crate::interrupt::Interrupt;

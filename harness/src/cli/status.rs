@@ -9,7 +9,7 @@ use serde_json::json;
 use super::CliError;
 use crate::engine::Engine;
 use crate::environment::{Docker, Leases, Record, Service};
-use crate::exercise::Exercise;
+use crate::exercise::{self, Exercise};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -35,7 +35,7 @@ impl Arguments {
         if let (Some(dir), true) = (&dir, records.is_empty()) {
             return Err(CliError::usage(format!("nothing was started in `{}`; `harness start EXERCISE --dir DIR` does", dir.display())));
         }
-        let exercises = super::find_exercises(exercises).ok();
+        let exercises = exercise::folder(exercises).ok();
         let engine = Engine::connect().await?;
         let mut found = Vec::new();
         for record in records {

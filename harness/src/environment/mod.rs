@@ -6,4 +6,4 @@ mod sweep;
 
 pub use docker::{Disturbance, Docker, EnvironmentError, Input, Output, Service, Transition, Wait, run_once};
 pub use lease::{Hold, Lease, Leases, Record};
-pub use sweep::{Sweep, sweep};
+pub use sweep::{Sweep, sweep, sweep_dead};

@@ -11,6 +11,7 @@ use futures_util::future::try_join_all;
 use tokio::time::sleep;
 
 use super::docker::EnvironmentError;
+use super::lease::Leases;
 use crate::engine::Engine;
 
 /// How many looks there are at most; a `docker compose` that was killed may create things for a moment longer.
@@ -42,6 +43,18 @@ pub async fn sweep(engine: &Engine, lease: &str, what: Sweep) -> Result<(), Envi
         sleep(Duration::from_millis(200)).await;
     }
     last
+}
+
+/// Removes what dead commands left behind, before anything new is made; says how many there were. What other commands and
+/// candidates run stays.
+pub async fn sweep_dead(engine: &Engine, leases: &Leases) -> Result<usize, EnvironmentError> {
+    let dead = leases.dead().map_err(EnvironmentError::Leases)?;
+    let count = dead.len();
+    for lease in dead {
+        sweep(engine, &lease.record.id, Sweep::Everything).await?;
+        lease.end().map_err(EnvironmentError::Leases)?;
+    }
+    Ok(count)
 }
 
 async fn look(engine: &Engine, filters: &HashMap<&str, Vec<String>>, what: Sweep) -> Result<usize, EnvironmentError> {

@@ -94,6 +94,14 @@ pub enum ExerciseError {
     Malformed(#[from] Problems),
 }
 
+/// The folder of exercises: as given, else beside the program, else above the current folder.
+pub fn folder(given: Option<PathBuf>) -> Result<PathBuf, ExerciseError> {
+    let places = [std::env::current_exe().ok(), std::env::current_dir().ok()];
+    let above = places.iter().flatten().flat_map(|place| place.ancestors().skip(usize::from(place.is_file())));
+    let found = given.or_else(|| above.map(|folder| folder.join("exercises")).find(|folder| folder.join("platform").is_dir()));
+    found.and_then(|folder| std::path::absolute(folder).ok()).ok_or(ExerciseError::NoneFound)
+}
+
 impl Exercise {
     /// Reads the exercise in a folder.
     pub fn load(dir: &Path) -> Result<Self, ExerciseError> {
