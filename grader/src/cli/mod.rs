@@ -54,7 +54,7 @@ enum CliError {
     Variant(String),
     #[error("the exercise's own files are wrong:\n{0}")]
     Rules(Problems),
-    #[error("the submission does not build, so it was not graded: {0}")]
+    #[error("the submission does not build or load, so it was not graded: {0}")]
     Build(EnvironmentError),
     #[error("the exam was not held: {0}")]
     Exam(ExamError),

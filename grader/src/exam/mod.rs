@@ -118,6 +118,7 @@ impl Hall<'_> {
         write_files(&Submission { files: rendered.files, executable: self.executable.clone() }, &record.folder)?;
         let environment = Docker::sealed(self.engine.clone(), &record.project, &record.id, record.folder.clone());
         self.progress.step("building the submission");
+        environment.check().await?;
         environment.build().await?;
         self.progress.step("asking the oracle");
         let drawn = rows(&self.exercise.manifest.inputs, self.exam.rows, &mut self.seed.stream(&self.exercise.manifest.id, "rows"));

@@ -111,7 +111,7 @@ pub(super) fn vet(name: &str, text: &str, aliases: &BTreeSet<String>) -> Result<
                 }
             }
             "ARG" => {
-                for (at, word) in &words {
+                for (at, word) in &unquoted(&words) {
                     let argument = word.split('=').next().unwrap_or_default();
                     if is_argument(argument) {
                         arguments.insert(argument.to_owned());
@@ -146,6 +146,25 @@ impl Dockerfile {
         }
         text
     }
+}
+
+/// The words that do not begin inside quotes.
+fn unquoted<'a>(words: &[(usize, &'a str)]) -> Vec<(usize, &'a str)> {
+    let mut quote = None;
+    let mut outside = Vec::new();
+    for (at, word) in words {
+        if quote.is_none() {
+            outside.push((*at, *word));
+        }
+        for c in word.chars().filter(|c| matches!(c, '"' | '\'')) {
+            quote = match quote {
+                None => Some(c),
+                Some(open) if open == c => None,
+                open => open,
+            };
+        }
+    }
+    outside
 }
 
 /// An instruction on one line, and where its parts stand in the file.
@@ -205,6 +224,9 @@ fn instructions(text: &str, wrong: &mut impl FnMut(usize, String, &str)) -> Vec<
         let kept = said.strip_suffix('\\').unwrap_or(said);
         match found.last_mut().filter(|_| continues) {
             Some(instruction) => {
+                if indent == 0 && !instruction.text.ends_with([' ', '\t']) {
+                    wrong(offset, "this line goes on in the middle of a word of the line before".to_owned(), "put a space in front of it");
+                }
                 // A space of our own stands for the indentation.
                 instruction.text.push(' ');
                 instruction.lines.push((instruction.text.len(), offset + indent));
@@ -243,6 +265,12 @@ mod tests {
     }
 
     #[test]
+    fn quoted_defaults_are_no_names() {
+        let vetted = vet("Dockerfile", "ARG GREETING=\"hello world\" NAME='x y'\nFROM modeldown/python\n", &aliases()).expect("it is allowed");
+        assert_eq!(vetted.arguments, BTreeSet::from(["GREETING".to_owned(), "NAME".to_owned()]));
+    }
+
+    #[test]
     fn everything_that_runs_or_reaches_out_is_refused_with_its_place() {
         for (text, place) in [
             ("# syntax=docker/dockerfile:1\nFROM modeldown/python\n", "model/Dockerfile:1:1: "),
@@ -262,7 +290,8 @@ mod tests {
             ("FROM modeldown/python\nCOPY \\\n# x\n--from=evil / /\n", "model/Dockerfile:3:1: "),
             ("FROM modeldown/python\nCOPY \\\n\n--from=evil / /\n", "model/Dockerfile:3:1: "),
             ("FROM modeldown/python\nCOPY \\\n --from=evil / /\n", "model/Dockerfile:3:2: "),
-            ("FROM modeldown/python\nCOPY --fro\\\nm=evil / /\n", "model/Dockerfile:2:6: "),
+            ("FROM modeldown/python\nCOPY --fro\\\n m=evil / /\n", "model/Dockerfile:2:6: "),
+            ("FROM modeldown/python\nENV A=foo\\\nbar\n", "model/Dockerfile:3:1: "),
             ("FROM modeldown/python\nCMD a\rRUN id\n", "model/Dockerfile:2:1: "),
             ("ARG BUILDKIT_SYNTAX=evil\nFROM modeldown/python\n", "model/Dockerfile:1:5: "),
             ("FROM modeldown/python\nCMD a \\\n", "model/Dockerfile:2:8: "),

@@ -347,19 +347,27 @@ fn interpolations(document: &Document) -> Vec<Problem> {
     problems
 }
 
-/// A duration as Compose takes it, such as `1m30s`.
+/// A duration as Compose takes it, such as `1m30s`; a day at most.
 fn is_duration(text: &str) -> bool {
     let mut rest = text;
+    let mut total_us = 0_u64;
     while !rest.is_empty() {
         let after_digits = rest.trim_start_matches(|c: char| c.is_ascii_digit());
         let after_unit = after_digits.trim_start_matches(|c: char| c.is_ascii_alphabetic());
-        let (digits, unit) = (rest.len() - after_digits.len(), &after_digits[..after_digits.len() - after_unit.len()]);
-        if !(1..=9).contains(&digits) || !matches!(unit, "us" | "ms" | "s" | "m" | "h") {
-            return false;
-        }
+        let count = rest[..rest.len() - after_digits.len()].parse::<u64>();
+        let factor = match &after_digits[..after_digits.len() - after_unit.len()] {
+            "us" => 1,
+            "ms" => 1_000,
+            "s" => 1_000_000,
+            "m" => 60_000_000,
+            "h" => 3_600_000_000,
+            _ => return false,
+        };
+        let Ok(count) = count else { return false };
+        total_us = total_us.saturating_add(count.saturating_mul(factor));
         rest = after_unit;
     }
-    !text.is_empty()
+    !text.is_empty() && total_us <= 86_400_000_000
 }
 
 enum Mount {

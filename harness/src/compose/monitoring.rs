@@ -67,7 +67,7 @@ fn add_rules(root: &mut Map<String, Value>, glob: &str) {
 fn anew(document: &Document, change: impl FnOnce(&mut Map<String, Value>)) -> Option<String> {
     let Value::Object(mut root) = document.root.value() else { return None };
     change(&mut root);
-    serde_yaml::to_string(&root).ok()
+    serde_json::to_string_pretty(&root).ok()
 }
 
 /// Sets `group_wait` and `group_interval` of every route of an `alertmanager.yml` to next to nothing.

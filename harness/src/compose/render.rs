@@ -210,7 +210,7 @@ pub fn render(vetted: &Vetted, manifest: &Manifest, images: &Images, ownership: 
                 files.insert(format!("{generated}.dockerignore"), ignored);
             }
             let up = "../".repeat(super::folder(context).map_or(0, |context| context.split('/').filter(|part| !part.is_empty()).count()));
-            let mut detailed = json!({ "context": context, "dockerfile": format!("{up}{generated}"), "network": "none", "args": arguments.all(), "labels": ownership.labels() });
+            let mut detailed = json!({ "context": format!("./{}", super::folder(context).unwrap_or_default()), "dockerfile": format!("{up}{generated}"), "network": "none", "args": arguments.all(), "labels": ownership.labels() });
             if let Some(target) = target {
                 detailed["target"] = json!(target);
             }
@@ -244,13 +244,13 @@ pub fn render(vetted: &Vetted, manifest: &Manifest, images: &Images, ownership: 
     Rendered { files }
 }
 
-/// What the submission says about a service and grading leaves as it is.
+/// What the submission says about a service and grading leaves as it is. How many processors it may use is not among it: an
+/// engine refuses more than its machine has.
 fn said(service: &Service, rendered: &mut Map<String, Value>) {
     let mut put = |key: &str, value: Option<Value>| value.map(|value| rendered.insert(key.to_owned(), value));
     put("command", service.command.as_ref().map(|command| json!(command)));
     put("entrypoint", service.entrypoint.as_ref().map(|entrypoint| json!(entrypoint)));
     put("environment", Some(json!(service.environment.all())));
-    put("cpus", service.cpus.as_ref().map(|cpus| json!(cpus)));
     put("depends_on", service.depends_on.as_ref().map(|depends| json!(depends)));
     put("healthcheck", service.healthcheck.as_ref().map(|check| json!(check)));
     put("restart", service.restart.as_ref().map(|restart| json!(restart)));
@@ -277,6 +277,6 @@ fn edit_monitoring(role: Option<&str>, folder: &str, files: &mut Files) {
 }
 
 fn write(comment: &str, value: &Value) -> String {
-    // Text, numbers and mappings of ours: nothing that YAML could not hold.
-    format!("{comment}{}", serde_yaml::to_string(value).unwrap_or_default())
+    // JSON is YAML in which nobody takes a text for a date or a number. Text, numbers and mappings of ours always are JSON.
+    format!("{comment}{}\n", serde_json::to_string_pretty(value).unwrap_or_default())
 }

@@ -146,6 +146,7 @@ fn what_compose_itself_would_refuse_or_never_start_is_refused_before() {
     let lb = |more: &str| refused("  lb:\n", &format!("  lb:\n{more}"));
     assert!(lb("    depends_on: {model-blue: {condition: service_happy}}\n").contains("known: service_started"));
     assert!(lb("    stop_grace_period: '5'\n").contains("`5` is not a duration"));
+    assert!(lb("    stop_grace_period: 999999999h\n").contains("is not a duration"));
     assert!(lb("    depends_on: [lb]\n").contains("depends on itself"));
     assert!(refused("interval: 2s", "interval: 2 sec").contains("`2 sec` is not a duration"));
     assert!(refused("  prometheus-data:\n", "  prometheus-data:\n  Bad_Name:\n").contains("`Bad_Name` is not a name"));
@@ -165,4 +166,19 @@ fn nothing_of_the_candidate_s_runs_in_a_trusted_service() {
 fn build_arguments_are_those_that_the_dockerfile_declares() {
     let said = refused("build: ./model", "build: {context: ./model, args: {BUILDKIT_SYNTAX: evil}}");
     assert!(said.contains("declares no argument `BUILDKIT_SYNTAX`"), "{said}");
+}
+
+#[test]
+fn texts_stay_texts() {
+    let exercise = exercise();
+    let mut files = reference(&exercise);
+    let text = String::from_utf8(files[COMPOSE_FILE].clone()).expect("it is text");
+    let odd = "MODEL_PATH: /models/3\n      RELEASE: \"2024-05-01\"\n      COUNT: \"1_000\"\n      SWITCH: \"on\"";
+    files.insert(COMPOSE_FILE.to_owned(), text.replacen("MODEL_PATH: /models/3", odd, 1).into_bytes());
+    let images = Images::new();
+    let rendered = render(&vet(&files, &exercise.manifest).expect("it passes"), &exercise.manifest, &images, &ownership());
+    let file = std::str::from_utf8(&rendered.files[COMPOSE_FILE]).expect("text");
+    for quoted in ["\"2024-05-01\"", "\"1_000\"", "\"on\""] {
+        assert!(file.contains(quoted), "{quoted}");
+    }
 }

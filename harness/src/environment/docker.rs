@@ -133,6 +133,17 @@ impl Docker {
         Self { sealed: true, ..Self::new(engine, project, lease, folder) }
     }
 
+    /// Whether Compose can read the file at all; where it cannot and the engine is well, that is the submission's.
+    pub async fn check(&self) -> Result<(), EnvironmentError> {
+        match self.compose(&["config", "--quiet"]).await {
+            Err(EnvironmentError::Compose { command, output, .. }) => {
+                self.engine.api.ping().await?;
+                Err(EnvironmentError::Compose { command, output, owner: Owner::Candidate })
+            }
+            checked => checked,
+        }
+    }
+
     /// Builds the images that the submission brings.
     pub async fn build(&self) -> Result<(), EnvironmentError> {
         self.compose(&["build"]).await
@@ -161,8 +172,10 @@ impl Docker {
             Err(_) => vec![format!("not everything was started within {} s, as one service waits for another", limit.as_secs())],
         };
         for service in services {
-            if let Err(error) = self.start_only(std::slice::from_ref(service)).await {
-                complaints.push(format!("`{service}` could not be started: {error}"));
+            match timeout(limit, self.start_only(std::slice::from_ref(service))).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => complaints.push(format!("`{service}` could not be started: {error}")),
+                Err(_) => complaints.push(format!("`{service}` was not started within {} s", limit.as_secs())),
             }
         }
         // Whether it was the engine that failed, and not the submission, is told by the engine.
@@ -174,7 +187,9 @@ impl Docker {
     pub async fn recreate(&self, services: &[String], limit: Duration) -> Result<Vec<String>, EnvironmentError> {
         for service in self.services().await?.into_iter().filter(|service| services.contains(&service.name)) {
             let options = RemoveContainerOptionsBuilder::new().force(true).build();
-            self.engine.api.remove_container(&service.container, Some(options)).await?;
+            let removed = self.engine.api.remove_container(&service.container, Some(options)).await;
+            // One that is on its way out already is gone by the time its successor is made.
+            drop(self.refusable(removed).await?);
         }
         self.start_each(services, limit).await
     }

