@@ -15,8 +15,9 @@ use crate::client;
 use crate::output::Output;
 use crate::protocol::{Event, IN_FLIGHT_LIMIT, Request};
 
-/// How long before a moment the scheduling thread stops sleeping and watches the clock instead.
-const WATCHFUL: Duration = Duration::from_millis(1);
+/// How long before a request is due it is handed to the runtime, where it watches the clock: so long, a thread or a processor
+/// that slept may take to wake up without making a request late.
+const EARLY: Duration = Duration::from_millis(2);
 
 /// What all traffic of a driver shares.
 pub struct Traffic {
@@ -91,7 +92,7 @@ impl Plan {
         let mut turn = 0_u32;
         loop {
             let intended = begin + self.period * turn;
-            if !self.wait_until(intended) {
+            if !self.sleep_until(intended.checked_sub(EARLY).unwrap_or(intended)) {
                 return;
             }
             self.launch(intended, turn as usize % self.rows.len().max(1));
@@ -99,22 +100,16 @@ impl Plan {
         }
     }
 
-    /// Waits for a moment; `false` when the traffic was stopped meanwhile.
-    fn wait_until(&self, moment: Instant) -> bool {
-        loop {
-            if self.stop.load(Ordering::Relaxed) {
-                return false;
-            }
+    /// Sleeps until a moment; `false` when the traffic was stopped meanwhile.
+    fn sleep_until(&self, moment: Instant) -> bool {
+        while !self.stop.load(Ordering::Relaxed) {
             let left = moment.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return true;
             }
-            if left > WATCHFUL {
-                std::thread::park_timeout(left.checked_sub(WATCHFUL).unwrap_or_default());
-            } else {
-                std::hint::spin_loop();
-            }
+            std::thread::park_timeout(left);
         }
+        false
     }
 
     fn launch(&self, intended: Instant, row: usize) {
@@ -125,6 +120,10 @@ impl Plan {
         };
         let (request, rows, output) = (Arc::clone(&self.request), Arc::clone(&self.rows), self.output.clone());
         self.runtime.spawn(async move {
+            while Instant::now() < intended {
+                // Others go on meanwhile.
+                tokio::task::yield_now().await;
+            }
             let sent_ns = output.now_ns();
             let outcome = client::send(&request, rows.get(row).map(String::as_str)).await;
             let (intended_ns, done_ns) = (output.at_ns(intended), output.now_ns());
