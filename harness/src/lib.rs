@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod compose;
 pub mod document;
+pub mod duration;
 pub mod engine;
 pub mod environment;
 pub mod exercise;

@@ -4,8 +4,7 @@ use acceptance::{Home, checks_that, repository, said};
 use harness::exercise::{Exercise, Variant, render_workspace};
 use serde_json::Value;
 
-/// One service waits for another that never ends, one can never start, Alertmanager has no configuration that it could read, and
-/// alerts fire by the hundred.
+/// One service waits for another that never ends, one can never start, and Alertmanager has no configuration that it could read.
 #[test]
 #[ignore = "four minutes; `make test-all` runs it"]
 fn what_cannot_start_fails_and_is_not_ungraded() {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{View, ms, percent, share};
 use crate::exam::Exam;
-use crate::history::{History, What};
+use crate::history::History;
 
 /// A request that left later than this was late.
 const LATE_NS: u64 = 20_000_000;
@@ -17,11 +17,7 @@ const CANARY_SHARE: f64 = 0.97;
 
 /// Why a phase cannot be judged, if so.
 pub(super) fn failed(history: &History, exam: &Exam, window: &Range<u64>) -> Option<String> {
-    let fault = history.numbered().find_map(|(number, event)| match &event.what {
-        What::DriverFault { message } | What::GraderFault { message } if event.at_ns <= window.end => Some((number, message)),
-        _ => None,
-    });
-    if let Some((number, message)) = fault {
+    if let Some((number, message)) = history.fault(window.end) {
         return Some(format!("a fault of ours (event {number}): {message}"));
     }
     let view = View::new(history, window.clone());

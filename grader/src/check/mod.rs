@@ -169,11 +169,16 @@ impl Kind {
     }
 }
 
-/// Judges a history by its own copy of the rubric.
-pub fn judge(history: &History) -> Result<BTreeMap<String, Judgement>, Problems> {
+/// A history's own copies of the exam and the rubric.
+pub fn rules(history: &History) -> Result<(Exam, Rubric), Problems> {
     let exam = Exam::parse("exam.yaml", &history.exam)?;
     let rubric = Rubric::parse("checks.yaml", &history.checks, &exam, &history.requirements)?;
-    let mut judgements: BTreeMap<String, Judgement> = rubric.checks.iter().map(|check| (check.id.clone(), one(check, history, &exam))).collect();
+    Ok((exam, rubric))
+}
+
+/// Judges a history by its [`rules`].
+pub fn judge(history: &History, exam: &Exam, rubric: &Rubric) -> BTreeMap<String, Judgement> {
+    let mut judgements: BTreeMap<String, Judgement> = rubric.checks.iter().map(|check| (check.id.clone(), one(check, history, exam))).collect();
     for check in &rubric.checks {
         let failed = |id: &String| judgements.get(id).is_some_and(|judgement| judgement.verdict == Verdict::Failed);
         let cause = if failed(&check.id) { check.needs.iter().find(|need| failed(need)).cloned() } else { None };
@@ -181,7 +186,7 @@ pub fn judge(history: &History) -> Result<BTreeMap<String, Judgement>, Problems>
             judgement.caused_by = cause;
         }
     }
-    Ok(judgements)
+    judgements
 }
 
 fn one(check: &Check, history: &History, exam: &Exam) -> Judgement {
@@ -193,7 +198,7 @@ fn one(check: &Check, history: &History, exam: &Exam) -> Judgement {
             None => judge.judge(&View::new(history, window)),
         },
         PhaseRecord::Skipped { why } => Finding::new(false, false, format!("this part of the exam could not be held: {why}")),
-        PhaseRecord::Missing => not_graded(history.fault().map_or_else(
+        PhaseRecord::Missing => not_graded(history.fault(u64::MAX).map_or_else(
             || "the recording ends before this part of the exam does".to_owned(),
             |(number, fault)| format!("the exam was broken off by a fault of ours (event {number}): {fault}"),
         )),

@@ -136,6 +136,11 @@ pub(crate) fn with_results(pick: impl Fn(u64) -> bool, result: &RequestResult) -
     })
 }
 
+fn judge(history: &History) -> Result<BTreeMap<String, Judgement>, Problems> {
+    let (exam, rubric) = rules(history)?;
+    Ok(super::judge(history, &exam, &rubric))
+}
+
 fn verdicts(history: &History) -> BTreeMap<String, Verdict> {
     judge(history).expect("the rules are right").into_iter().map(|(id, judgement)| (id, judgement.verdict)).collect()
 }

@@ -31,18 +31,14 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// The seed that the candidate was given; without it the submission's word is taken for it.
-    #[arg(long, value_parser = seed)]
+    #[arg(long)]
     seed: Option<Seed>,
     /// From where rows and targets are drawn; without it a fresh one.
-    #[arg(long, value_parser = seed, value_name = "SEED")]
+    #[arg(long, value_name = "SEED")]
     exam_seed: Option<Seed>,
     /// Writes JSON.
     #[arg(long)]
     json: bool,
-}
-
-fn seed(text: &str) -> Result<Seed, String> {
-    Seed::new(text).ok_or_else(|| "a seed is 1 to 64 letters, digits, `-` and `_`".to_owned())
 }
 
 impl Arguments {

@@ -1,5 +1,6 @@
 //! Reading what came back: pure, and distrustful of every byte, since it is the submission that answers.
 
+use harness::duration;
 use platform::protocol::Outcome;
 use serde::Deserialize;
 
@@ -137,24 +138,7 @@ impl From<ActiveTarget> for Target {
 
 /// A duration as Prometheus writes it, such as `1m30s` or `500ms`; 0 for what is none.
 fn duration_ms(text: &str) -> u64 {
-    let mut rest = text;
-    let mut total = 0_u64;
-    while !rest.is_empty() {
-        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let unit = rest[digits..].len() - rest[digits..].trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
-        let factor = match &rest[digits..digits + unit] {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            _ => return 0,
-        };
-        let Ok(count) = rest[..digits].parse::<u64>() else { return 0 };
-        total = total.saturating_add(count.saturating_mul(factor));
-        rest = &rest[digits + unit..];
-    }
-    total
+    duration::parse(text, &duration::PROMETHEUS).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -115,10 +115,10 @@ impl History {
         (1..).zip(&self.events)
     }
 
-    /// The first fault that the grader or its driver reported.
-    pub fn fault(&self) -> Option<(u64, &str)> {
+    /// The first fault that the grader or its driver reported up to a moment, in nanoseconds.
+    pub fn fault(&self, until_ns: u64) -> Option<(u64, &str)> {
         self.numbered().find_map(|(number, event)| match &event.what {
-            What::DriverFault { message } | What::GraderFault { message } => Some((number, message.as_str())),
+            What::DriverFault { message } | What::GraderFault { message } if event.at_ns <= until_ns => Some((number, message.as_str())),
             _ => None,
         })
     }

@@ -13,8 +13,7 @@ use harness::document::Problems;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::check::{Evidence, Judgement, Rubric, Verdict, judge};
-use crate::exam::Exam;
+use crate::check::{Evidence, Judgement, Verdict, judge, rules};
 use crate::history::{BreakRecord, History, What};
 use crate::score::{Item, Outcome, Part, Score, score};
 
@@ -139,9 +138,8 @@ pub struct Competency {
 impl Report {
     /// The report of a history.
     pub fn new(history: &History) -> Result<Self, Problems> {
-        let exam = Exam::parse("exam.yaml", &history.exam)?;
-        let rubric = Rubric::parse("checks.yaml", &history.checks, &exam, &history.requirements)?;
-        let judgements = judge(history)?;
+        let (exam, rubric) = rules(history)?;
+        let judgements = judge(history, &exam, &rubric);
         let manifest = &history.manifest;
         let score = score(&judgements, &rubric, &manifest.baseline, manifest.pass_mark);
         let titles: BTreeMap<&str, &str> = rubric.checks.iter().map(|check| (check.id.as_str(), check.title.as_str())).collect();

@@ -3,7 +3,9 @@
 use harness::document;
 
 use super::*;
+use crate::check::Rubric;
 use crate::check::tests::{faultless, with_results};
+use crate::exam::Exam;
 use crate::history::RequestResult;
 
 fn wrong_scores() -> Report {

@@ -1,7 +1,5 @@
 //! `harness doctor`
 
-use std::path::Path;
-
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use serde_json::json;
@@ -101,9 +99,9 @@ async fn compose(engine: &Engine) -> Result<String, String> {
 }
 
 async fn disk(engine: &Engine) -> Result<String, String> {
-    let root = engine.api.info().await.map_err(|error| error.to_string())?.docker_root_dir.unwrap_or_default();
-    let Ok(space) = rustix::fs::statvfs(Path::new(&root)) else { return Ok("the engine's disk is not on this machine".to_owned()) };
-    let free_mib = space.f_bavail.saturating_mul(space.f_frsize) >> 20;
+    let (root, free) = engine.disk().await.map_err(|error| error.to_string())?;
+    let Some(free) = free else { return Ok("the engine's disk is not on this machine".to_owned()) };
+    let free_mib = free >> 20;
     let said = format!("{} GiB free in {root}", free_mib / 1024);
     if free_mib >= DISK_MIB { Ok(said) } else { Err(format!("{said}; {} GiB are needed", DISK_MIB / 1024)) }
 }

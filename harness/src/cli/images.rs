@@ -22,8 +22,8 @@ impl Arguments {
         let engine = Engine::connect().await?;
         let progress = Progress::stderr();
         // Tools are built when one is asked for by name.
-        let tools = images::platform(&engine, exercises, &images::TOOLS, Some(self.image.as_deref().unwrap_or_default()), &progress);
-        let mut built = tools.await?;
+        let tools: Vec<&str> = images::TOOLS.into_iter().filter(|tool| self.image.as_deref() == Some(tool)).collect();
+        let mut built = images::platform(&engine, exercises, &tools, &progress).await?;
         for id in Exercise::known(exercises)? {
             built.extend(images::ensure(&engine, &Exercise::find(&id, exercises)?, &progress).await?);
         }

@@ -28,7 +28,7 @@ pub(super) struct Arguments {
     /// The exercise.
     exercise: String,
     /// Picks the breaks: 1 to 64 letters, digits, `-` and `_`; without it a fresh one is drawn.
-    #[arg(long, value_parser = seed)]
+    #[arg(long)]
     seed: Option<Seed>,
     /// A break by its name instead of a seed; may be given more than once.
     #[arg(long = "break", value_name = "BREAK", conflicts_with = "seed")]
@@ -39,10 +39,6 @@ pub(super) struct Arguments {
     /// The workspace; else `work/EXERCISE`.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
-}
-
-fn seed(text: &str) -> Result<Seed, String> {
-    Seed::new(text).ok_or_else(|| "a seed is 1 to 64 letters, digits, `-` and `_`".to_owned())
 }
 
 impl Arguments {

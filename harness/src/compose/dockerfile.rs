@@ -30,7 +30,7 @@ const LIMIT: usize = 100;
 const BUILDER_S: [&str; 8] = ["BUILDKIT_", "BUILDX_", "SOURCE_DATE_EPOCH", "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
 
 /// Whether a build may have an argument of this name.
-pub(super) fn is_argument(name: &str) -> bool {
+fn is_argument(name: &str) -> bool {
     let upper = name.to_ascii_uppercase();
     let plain =
         name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_') && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');

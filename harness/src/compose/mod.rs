@@ -11,6 +11,7 @@ mod render;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::document::{self, Document, Kind, Problem, Problems};
+use crate::duration;
 use crate::exercise::{Files, Manifest};
 
 use model::Dependency;
@@ -349,25 +350,7 @@ fn interpolations(document: &Document) -> Vec<Problem> {
 
 /// A duration as Compose takes it, such as `1m30s`; a day at most.
 fn is_duration(text: &str) -> bool {
-    let mut rest = text;
-    let mut total_us = 0_u64;
-    while !rest.is_empty() {
-        let after_digits = rest.trim_start_matches(|c: char| c.is_ascii_digit());
-        let after_unit = after_digits.trim_start_matches(|c: char| c.is_ascii_alphabetic());
-        let count = rest[..rest.len() - after_digits.len()].parse::<u64>();
-        let factor = match &after_digits[..after_digits.len() - after_unit.len()] {
-            "us" => 1,
-            "ms" => 1_000,
-            "s" => 1_000_000,
-            "m" => 60_000_000,
-            "h" => 3_600_000_000,
-            _ => return false,
-        };
-        let Ok(count) = count else { return false };
-        total_us = total_us.saturating_add(count.saturating_mul(factor));
-        rest = after_unit;
-    }
-    !text.is_empty() && total_us <= 86_400_000_000
+    !text.is_empty() && duration::parse(text, &duration::COMPOSE).is_some_and(|us| us <= 86_400_000_000)
 }
 
 enum Mount {

@@ -60,6 +60,13 @@ impl Engine {
         Ok(Self { api, host, version })
     }
 
+    /// Where the engine keeps its data, and how many bytes are free there, where this machine can see that.
+    pub async fn disk(&self) -> Result<(String, Option<u64>), bollard::errors::Error> {
+        let root = self.api.info().await?.docker_root_dir.unwrap_or_default();
+        let free = rustix::fs::statvfs(root.as_str()).ok().map(|space| space.f_bavail.saturating_mul(space.f_frsize));
+        Ok((root, free))
+    }
+
     /// The `docker` command for this engine, with a cleared environment.
     pub fn command(&self) -> Command {
         let mut command = Command::new("docker");

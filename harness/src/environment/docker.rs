@@ -213,9 +213,7 @@ impl Docker {
 
     /// Whether the engine has no room left, as far as this machine can see.
     async fn is_disk_full(&self) -> bool {
-        let root = self.engine.api.info().await.ok().and_then(|info| info.docker_root_dir);
-        let space = root.and_then(|root| rustix::fs::statvfs(root.as_str()).ok());
-        space.is_some_and(|space| space.f_bavail.saturating_mul(space.f_frsize) < FULL)
+        matches!(self.engine.disk().await, Ok((_, Some(free))) if free < FULL)
     }
 
     /// What the engine says of a container that a submission may have put into any state: `Err` with its words where it refuses,

@@ -15,7 +15,7 @@ pub use manifest::{
     Alerts, Background, Break, Budget, Contract, Difficulty, Distribution, Edit, EngineKind, ExerciseImage, Inference, Input, Manifest, Models,
     PlatformService, Ready, Role,
 };
-pub use seed::{Seed, request_body, rows};
+pub use seed::{NoSeed, Seed, request_body, rows};
 pub use workspace::{VARIANT_FILE, Variant, VariantFile, render_workspace};
 
 /// Files by their path relative to some folder, with `/` between the parts.

@@ -1,6 +1,7 @@
 //! Seeds and what is derived from them: the same seed gives the same bytes on every machine and in every version.
 
 use std::fmt;
+use std::str::FromStr;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -32,6 +33,19 @@ impl Seed {
     pub fn stream(&self, exercise: &str, purpose: &str) -> ChaCha8Rng {
         let digest = Sha256::digest(format!("modeldown/1|{exercise}|{}|{purpose}", self.0));
         ChaCha8Rng::from_seed(digest.into())
+    }
+}
+
+/// A text that is no seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a seed is 1 to 64 letters, digits, `-` and `_`")]
+pub struct NoSeed;
+
+impl FromStr for Seed {
+    type Err = NoSeed;
+
+    fn from_str(text: &str) -> Result<Self, NoSeed> {
+        Self::new(text).ok_or(NoSeed)
     }
 }
 

@@ -44,9 +44,10 @@ pub enum ImageError {
 /// Builds what an exercise needs and is missing, and says the exact tag of every alias.
 pub async fn ensure(engine: &Engine, exercise: &Exercise, progress: &Progress) -> Result<Images, ImageError> {
     let exercises = exercise.dir.parent().unwrap_or(Path::new("."));
-    let mut images = platform(engine, exercises, &PLATFORM, None, progress).await?;
+    let platform_tag = platform_digest(exercises)?;
+    let mut images = platform_tagged(engine, exercises, &PLATFORM, &platform_tag, progress).await?;
     let own = exercise.dir.join("images");
-    let tag = digest(&own, &["."], &platform_digest(exercises)?)?;
+    let tag = digest(&own, &["."], &platform_tag)?;
     let mut missing = Vec::new();
     for one in &exercise.manifest.images {
         let image = Image { alias: one.alias.clone(), target: one.target.clone(), tag: tag.clone() };
@@ -59,12 +60,15 @@ pub async fn ensure(engine: &Engine, exercise: &Exercise, progress: &Progress) -
     Ok(images)
 }
 
-/// Builds what is missing of some targets of the platform's, or of the one of them that is wanted.
-pub async fn platform(engine: &Engine, exercises: &Path, targets: &[&str], wanted: Option<&str>, progress: &Progress) -> Result<Images, ImageError> {
-    let tag = platform_digest(exercises)?;
+/// Builds what is missing of some targets of the platform's.
+pub async fn platform(engine: &Engine, exercises: &Path, targets: &[&str], progress: &Progress) -> Result<Images, ImageError> {
+    platform_tagged(engine, exercises, targets, &platform_digest(exercises)?, progress).await
+}
+
+async fn platform_tagged(engine: &Engine, exercises: &Path, targets: &[&str], tag: &str, progress: &Progress) -> Result<Images, ImageError> {
     let (mut images, mut missing) = (Images::new(), Vec::new());
-    for target in targets.iter().filter(|target| wanted.is_none_or(|wanted| wanted == **target)) {
-        let image = Image { alias: format!("modeldown/{target}"), target: (*target).to_owned(), tag: tag.clone() };
+    for target in targets {
+        let image = Image { alias: format!("modeldown/{target}"), target: (*target).to_owned(), tag: tag.to_owned() };
         missing.extend(image.missing(engine, &mut images).await);
     }
     if !missing.is_empty() {

@@ -232,6 +232,7 @@ pub fn write_files(submission: &Submission, folder: &Path) -> Result<(), Submiss
     let opened = |path: &Path, mode| {
         std::fs::set_permissions(path, Permissions::from_mode(mode)).map_err(|source| SubmissionError::File { path: path.to_owned(), source })
     };
+    std::fs::create_dir_all(folder).map_err(|source| SubmissionError::File { path: folder.to_owned(), source })?;
     for (name, content) in &submission.files {
         let path = folder.join(name);
         let failed = |source| SubmissionError::File { path: path.clone(), source };
@@ -242,7 +243,6 @@ pub fn write_files(submission: &Submission, folder: &Path) -> Result<(), Submiss
                 opened(&above, 0o755)?;
             }
         }
-        std::fs::create_dir_all(folder).map_err(failed)?;
         let mut file = File::options().write(true).create_new(true).open(&path).map_err(failed)?;
         file.write_all(content).map_err(failed)?;
         opened(&path, if submission.executable.contains(name) { 0o755 } else { 0o644 })?;
