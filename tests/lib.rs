@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use harness::exercise::Exercise;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -109,6 +110,14 @@ impl Drop for Home {
 /// Never: this package lies in it.
 pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("it lies in the repository")
+}
+
+/// The flagship.
+///
+/// # Panics
+/// Where its files are wrong.
+pub fn model_down() -> Exercise {
+    Exercise::load(&repository().join("exercises/model-down")).expect("the exercise is right")
 }
 
 /// What `docker` answers.

@@ -1,14 +1,9 @@
 //! Untouched variants fail exactly what their breaks say.
 
-use acceptance::{Home, checks_that, repository, said};
-use harness::exercise::Exercise;
+use acceptance::{Home, checks_that, model_down, said};
 use serde_json::Value;
 
 use crate::browser;
-
-fn model_down() -> Exercise {
-    Exercise::load(&repository().join("exercises/model-down")).expect("the exercise is right")
-}
 
 /// The report of a variant that nobody repaired; it must be 0 points.
 fn untouched(breaks: &[String]) -> Value {

@@ -1,7 +1,7 @@
 //! Submissions that try to be ungradable are graded.
 
-use acceptance::{Home, checks_that, repository, said};
-use harness::exercise::{Exercise, Variant, render_workspace};
+use acceptance::{Home, checks_that, model_down, said};
+use harness::exercise::{Variant, render_workspace};
 use serde_json::Value;
 
 /// One service waits for another that never ends, one can never start, and Alertmanager has no configuration that it could read.
@@ -9,8 +9,7 @@ use serde_json::Value;
 #[ignore = "four minutes; `make test-all` runs it"]
 fn what_cannot_start_fails_and_is_not_ungraded() {
     let home = Home::new();
-    let exercise = Exercise::load(&repository().join("exercises/model-down")).expect("the exercise is right");
-    let mut files = render_workspace(&exercise, &Variant::reference()).expect("it renders");
+    let mut files = render_workspace(&model_down(), &Variant::reference()).expect("it renders");
     let text = String::from_utf8(files["compose.yaml"].clone()).expect("it is text");
     let text = text.replacen("  lb:\n", "  lb:\n    depends_on: {model-blue: {condition: service_completed_successfully}}\n", 1);
     let ghost = "services:\n  ghost:\n    image: modeldown/python\n    user: nobody-here\n    command: [sleep, '9']\n    mem_limit: 32m\n";

@@ -3,13 +3,12 @@
 use std::path::Path;
 use std::process::Output;
 
-use acceptance::{Home, repository, said};
-use harness::exercise::{Exercise, Variant, render_workspace};
+use acceptance::{Home, model_down, repository, said};
+use harness::exercise::{Variant, render_workspace};
 
 fn workspace(home: &Home, change: impl Fn(&mut String)) -> std::path::PathBuf {
     let folder = home.path("work");
-    let exercise = Exercise::load(&repository().join("exercises/model-down")).expect("the exercise is right");
-    let mut files = render_workspace(&exercise, &Variant::reference()).expect("it renders");
+    let mut files = render_workspace(&model_down(), &Variant::reference()).expect("it renders");
     let mut text = String::from_utf8(files["compose.yaml"].clone()).expect("it is text");
     change(&mut text);
     files.insert("compose.yaml".to_owned(), text.into_bytes());
