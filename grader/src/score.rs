@@ -4,13 +4,17 @@
 //! it earns nothing, and costs its points by failing. Guards that stand on the same root (by `needs`) are one cluster, of
 //! which only the dearest failure is charged: one cause is paid for once. The reference's own grade has nothing to repair, and
 //! begins at 100.
+//!
+//! What there is to repair is worth 100 together. Each break weighs as many parts as minutes that a good candidate needs for it, and
+//! shares them among the checks that fail because of it, by their points; a check that fails because of two breaks gets both shares.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::check::{Check, Judgement, Rubric};
+use crate::history::Manifest;
 
 /// What a check is to the score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
@@ -71,27 +75,44 @@ impl Score {
 }
 
 /// Scores judgements. A check without a judgement counts as not graded.
-pub fn score(judgements: &BTreeMap<String, Judgement>, rubric: &Rubric, baseline: &BTreeSet<String>, pass_mark: u32) -> Score {
-    let repairs: u32 = rubric.checks.iter().filter(|check| baseline.contains(&check.id)).map(|check| check.points).sum();
-    let whole = f64::from(if repairs == 0 { rubric.points() } else { repairs });
-    let start = if repairs == 0 { whole } else { 0.0 };
+pub fn score(judgements: &BTreeMap<String, Judgement>, rubric: &Rubric, manifest: &Manifest) -> Score {
+    let weights = weights(rubric, manifest);
+    let start = if weights.is_empty() { 100.0 } else { 0.0 };
     let shares = |check: &Check| judgements.get(&check.id).map_or((0.0, 1.0), |judgement| judgement.verdict.shares());
-    let low = items(rubric, baseline, |check| shares(check).0);
-    let high = items(rubric, baseline, |check| shares(check).1);
-    let of_100 = |points: f64| 100.0 * points / whole;
-    let total = |items: &BTreeMap<String, Item>| tenths(of_100(start + items.values().map(|item| item.earned).sum::<f64>()).clamp(0.0, 100.0));
-    let in_100 = |item: Item| Item { of: tenths(of_100(item.of)), earned: tenths(of_100(item.earned)), ..item };
-    Score { low: total(&low), high: total(&high), pass_mark, items: low.into_iter().map(|(id, item)| (id, in_100(item))).collect() }
+    let low = items(rubric, &weights, |check| shares(check).0);
+    let high = items(rubric, &weights, |check| shares(check).1);
+    let total = |items: &BTreeMap<String, Item>| tenths((start + items.values().map(|item| item.earned).sum::<f64>()).clamp(0.0, 100.0));
+    let rounded = |item: Item| Item { of: tenths(item.of), earned: tenths(item.earned), ..item };
+    let (low_total, high_total) = (total(&low), total(&high));
+    let items = low.into_iter().map(|(id, item)| (id, rounded(item))).collect();
+    Score { low: low_total, high: high_total, pass_mark: manifest.pass_mark, items }
 }
 
-/// What each check gives or takes, in points of the rubric.
-fn items(rubric: &Rubric, baseline: &BTreeSet<String>, share: impl Fn(&Check) -> f64) -> BTreeMap<String, Item> {
+/// What each repair is worth, of 100.
+fn weights<'a>(rubric: &'a Rubric, manifest: &Manifest) -> BTreeMap<&'a str, f64> {
+    let mut weights: BTreeMap<&str, f64> = BTreeMap::new();
+    for one in manifest.breaks.values() {
+        let failing = || rubric.checks.iter().filter(|check| one.fails.contains(&check.id) && manifest.baseline.contains(&check.id));
+        let points: u32 = failing().map(|check| check.points).sum();
+        for check in failing() {
+            *weights.entry(&check.id).or_default() += f64::from(one.minutes * check.points) / f64::from(points);
+        }
+    }
+    let whole: f64 = weights.values().sum();
+    weights.values_mut().for_each(|weight| *weight *= 100.0 / whole);
+    weights
+}
+
+/// What each check gives or takes, in points of 100.
+fn items(rubric: &Rubric, weights: &BTreeMap<&str, f64>, share: impl Fn(&Check) -> f64) -> BTreeMap<String, Item> {
     let mut items = BTreeMap::new();
     // The dearest failed guard of every cluster so far.
     let mut charged: BTreeMap<&str, (&str, f64)> = BTreeMap::new();
     for check in &rubric.checks {
-        let points = f64::from(check.points);
-        let part = if baseline.contains(&check.id) { Part::Repair } else { Part::Guard };
+        let (part, points) = match weights.get(check.id.as_str()) {
+            Some(weight) => (Part::Repair, *weight),
+            None => (Part::Guard, f64::from(check.points)),
+        };
         let earned = if part == Part::Repair { points * share(check) } else { 0.0 };
         items.insert(check.id.clone(), Item { part, of: points, earned });
         let cost = points * (1.0 - share(check));
@@ -128,7 +149,11 @@ mod tests {
 
     use super::*;
     use crate::check::Verdict;
-    use crate::check::tests::model_down_rubric;
+    use crate::check::tests::{faultless, model_down_rubric};
+    use crate::history::BreakRecord;
+
+    /// How many checks the flagship has.
+    const CHECKS: usize = 38;
 
     fn judged(rubric: &Rubric, verdicts: &[Verdict]) -> BTreeMap<String, Judgement> {
         let judgement = |verdict: &Verdict| Judgement {
@@ -141,8 +166,20 @@ mod tests {
         rubric.checks.iter().zip(verdicts).map(|(check, verdict)| (check.id.clone(), judgement(verdict))).collect()
     }
 
-    fn baseline(rubric: &Rubric, broken: &[bool]) -> BTreeSet<String> {
-        rubric.checks.iter().zip(broken).filter(|(_, broken)| **broken).map(|(check, _)| check.id.clone()).collect()
+    /// A variant with a break for every few checks that are broken; one check fails because of two of them.
+    fn variant(rubric: &Rubric, broken: &[bool]) -> Manifest {
+        let baseline: Vec<String> = rubric.checks.iter().zip(broken).filter(|(_, broken)| **broken).map(|(check, _)| check.id.clone()).collect();
+        let mut manifest = faultless().manifest;
+        manifest.breaks = baseline
+            .chunks(3)
+            .enumerate()
+            .map(|(index, fails)| {
+                let fails = fails.iter().chain(baseline.first()).cloned().collect();
+                (format!("break-{index}"), BreakRecord { title: String::new(), minutes: 5 + u32::try_from(index).unwrap_or(0), fails })
+            })
+            .collect();
+        manifest.baseline = baseline.into_iter().collect();
+        manifest
     }
 
     fn verdict() -> impl Strategy<Value = Verdict> {
@@ -157,35 +194,35 @@ mod tests {
     proptest! {
         #[test]
         fn the_score_is_between_0_and_100_and_an_interval(
-            verdicts in proptest::collection::vec(verdict(), 14), broken in proptest::collection::vec(any::<bool>(), 14)
+            verdicts in proptest::collection::vec(verdict(), CHECKS), broken in proptest::collection::vec(any::<bool>(), CHECKS)
         ) {
             let rubric = model_down_rubric();
-            let score = score(&judged(&rubric, &verdicts), &rubric, &baseline(&rubric, &broken), 70);
+            let score = score(&judged(&rubric, &verdicts), &rubric, &variant(&rubric, &broken));
             prop_assert!(0.0 <= score.low && score.low <= score.high && score.high <= 100.0, "{score:?}");
         }
 
         #[test]
         fn repairing_more_never_costs(
-            verdicts in proptest::collection::vec(verdict(), 14), broken in proptest::collection::vec(any::<bool>(), 14), which in 0_usize..14
+            verdicts in proptest::collection::vec(verdict(), CHECKS), broken in proptest::collection::vec(any::<bool>(), CHECKS), which in 0_usize..CHECKS
         ) {
             let rubric = model_down_rubric();
-            let baseline = baseline(&rubric, &broken);
-            let before = score(&judged(&rubric, &verdicts), &rubric, &baseline, 70);
+            let variant = variant(&rubric, &broken);
+            let before = score(&judged(&rubric, &verdicts), &rubric, &variant);
             let mut better = verdicts;
             better[which] = Verdict::Passed { grey: false };
-            let after = score(&judged(&rubric, &better), &rubric, &baseline, 70);
+            let after = score(&judged(&rubric, &better), &rubric, &variant);
             prop_assert!(after.low >= before.low && after.high >= before.high, "{before:?}\n{after:?}");
         }
 
         #[test]
-        fn untouched_is_0_and_whole_is_100(broken in proptest::collection::vec(any::<bool>(), 14)) {
+        fn untouched_is_0_and_whole_is_100(broken in proptest::collection::vec(any::<bool>(), CHECKS)) {
             let rubric = model_down_rubric();
-            let baseline = baseline(&rubric, &broken);
-            prop_assume!(!baseline.is_empty());
+            let variant = variant(&rubric, &broken);
+            prop_assume!(!variant.baseline.is_empty());
             let untouched: Vec<Verdict> = broken.iter().map(|broken| if *broken { Verdict::Failed } else { Verdict::Passed { grey: false } }).collect();
-            prop_assert!(score(&judged(&rubric, &untouched), &rubric, &baseline, 70).high < 0.1);
-            let whole = vec![Verdict::Passed { grey: false }; 14];
-            prop_assert!(score(&judged(&rubric, &whole), &rubric, &baseline, 70).low > 99.9);
+            prop_assert!(score(&judged(&rubric, &untouched), &rubric, &variant).high < 0.1);
+            let whole = vec![Verdict::Passed { grey: false }; CHECKS];
+            prop_assert!(score(&judged(&rubric, &whole), &rubric, &variant).low > 99.9);
         }
     }
 
@@ -198,9 +235,9 @@ mod tests {
             .iter()
             .map(|check| if failed.contains(&check.id.as_str()) { Verdict::Failed } else { Verdict::Passed { grey: false } })
             .collect();
-        let score = score(&judged(&rubric, &verdicts), &rubric, &BTreeSet::new(), 70);
+        let score = score(&judged(&rubric, &verdicts), &rubric, &variant(&rubric, &[]));
         let points = |id: &str| rubric.checks.iter().find(|check| check.id == id).map_or(0, |check| check.points);
-        let expected = 100.0 * (1.0 - f64::from(points("answers-correct")) / f64::from(rubric.points()));
+        let expected = 100.0 - f64::from(points("answers-correct"));
         assert!((score.low - expected).abs() < 0.1, "{score:?}");
     }
 }

@@ -2,10 +2,15 @@
 
 Each version is a small network that reads one row of features and answers the probability of fraud. Scaling is part of the
 file, so that whoever serves it passes features as they come.
+
+    train.py FOLDER           the registry's first versions, and those that an exam releases
+    train.py --golden FILE    the golden data: labelled transactions that no version was trained on
 """
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import json
 import sys
 from dataclasses import dataclass
@@ -16,11 +21,16 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-FEATURES = ("amount", "hour", "distance_km", "merchant_risk", "account_age_days")
+FEATURES = ("amount", "hour", "distance_km", "dispute_rate", "account_age_days")
+# What stands in for a feature of the store's that cannot be had: its median.
+DEFAULTS = {"dispute_rate": 0.5, "account_age_days": 244.6919}
 HIDDEN = 8
 # What the model server's onnxruntime still reads.
 IR_VERSION = 8
 OPSET = 17
+GOLDEN_ROWS = 400
+# Upper bounds of the buckets in which the distribution of scores is described, as the model server counts them.
+BUCKETS = [step / 20 for step in range(1, 21)]
 
 Array = NDArray[np.float32]
 
@@ -29,16 +39,27 @@ Array = NDArray[np.float32]
 class Release:
     """How one version was trained."""
 
-    version: str
+    name: str
     seed: int
     steps: int
     rows: int
 
 
-RELEASES = (
-    Release(version="2", seed=2, steps=150, rows=2_000),
-    Release(version="3", seed=3, steps=600, rows=8_000),
+REGISTERED = (
+    Release(name="1", seed=1, steps=400, rows=3_000),
+    Release(name="2", seed=2, steps=500, rows=5_000),
+    Release(name="3", seed=3, steps=600, rows=8_000),
 )
+ALIASES = {"champion": "3", "previous": "2"}
+GOOD = (
+    Release(name="good-a", seed=14, steps=650, rows=9_000),
+    Release(name="good-b", seed=15, steps=700, rows=10_000),
+    Release(name="good-c", seed=17, steps=550, rows=9_000),
+)
+# What the bad versions of an exam were before someone spoiled them.
+SPOILED = Release(name="spoiled", seed=16, steps=600, rows=8_000)
+# How often the slow version multiplies two matrices for one row, and how large they are.
+TURNS, SIZE = 2_000, 256
 
 
 def draw(rng: np.random.Generator, rows: int) -> tuple[Array, Array]:
@@ -46,17 +67,17 @@ def draw(rng: np.random.Generator, rows: int) -> tuple[Array, Array]:
     amount = rng.lognormal(3.5, 1.0, rows)
     hour = rng.uniform(0, 24, rows)
     distance = rng.lognormal(1.5, 1.2, rows)
-    risk = rng.uniform(0, 1, rows)
+    disputes = rng.uniform(0, 1, rows)
     age = rng.lognormal(5.5, 1.0, rows)
-    features = np.column_stack([amount, hour, distance, risk, age])
+    features = np.column_stack([amount, hour, distance, disputes, age])
     night = np.exp(-(((hour - 3) / 3) ** 2))
     logit = (
-        -4.0
-        + 0.9 * np.log1p(amount / 50)
-        + 1.6 * night
-        + 0.6 * np.log1p(distance)
-        + 2.5 * risk**2
-        - 0.4 * np.log1p(age / 100)
+        -5.6
+        + 1.5 * np.log1p(amount / 50)
+        + 2.4 * night
+        + 0.9 * np.log1p(distance)
+        + 4.0 * disputes**2
+        - 0.8 * np.log1p(age / 100)
     )
     fraud = rng.random(rows) < 1 / (1 + np.exp(-logit))
     return features.astype(np.float32), fraud.astype(np.float32).reshape(-1, 1)
@@ -86,10 +107,58 @@ def train(release: Release) -> dict[str, Array]:
     return {"mean": mean, "scale": scale, "w1": w1, "b1": b1, "w2": w2, "b2": b2}
 
 
-def write(release: Release, weights: dict[str, Array], folder: Path) -> None:
-    """Writes `model.onnx` and `metadata.json`."""
+def scores(weights: dict[str, Array], features: Array) -> Array:
+    """What a version answers, as its file computes it."""
+    x = (np.log1p(features) - weights["mean"]) / weights["scale"]
+    hidden = np.tanh(x @ weights["w1"] + weights["b1"])
+    return np.asarray(1 / (1 + np.exp(-(hidden @ weights["w2"] + weights["b2"]))), np.float32)
+
+
+def busywork() -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+    """A loop that takes its time and adds nothing: `score` is `plain` and a zero that is hard to come by."""
+    square = helper.make_tensor_value_info("square", TensorProto.FLOAT, [SIZE, SIZE])
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["keep_in"], ["keep"]),
+            helper.make_node("MatMul", ["square", "matrix"], ["product"]),
+            helper.make_node("Tanh", ["product"], ["squashed"]),
+        ],
+        "turn",
+        [
+            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
+            helper.make_tensor_value_info("keep_in", TensorProto.BOOL, []),
+            square,
+        ],
+        [
+            helper.make_tensor_value_info("keep", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("squashed", TensorProto.FLOAT, [SIZE, SIZE]),
+        ],
+    )
+    nodes = [
+        # The matrix comes from the row, so that nobody works it out beforehand.
+        helper.make_node("ReduceSum", ["features"], ["total"], keepdims=0),
+        helper.make_node("Expand", ["total", "shape"], ["matrix"]),
+        helper.make_node("Loop", ["turns", "yes", "matrix"], ["result"], body=body),
+        helper.make_node("ReduceMax", ["result"], ["largest"], keepdims=0),
+        helper.make_node("Mul", ["largest", "zero"], ["nothing"]),
+        helper.make_node("Add", ["plain", "nothing"], ["score"]),
+    ]
+    constants = [
+        numpy_helper.from_array(np.asarray(value), name)
+        for name, value in {
+            "shape": np.asarray([SIZE, SIZE], np.int64),
+            "turns": np.int64(TURNS),
+            "yes": np.bool_(True),  # noqa: FBT003  # a tensor's value
+            "zero": np.float32(0),
+        }.items()
+    ]
+    return nodes, constants
+
+
+def as_onnx(name: str, weights: dict[str, Array], *, slow: bool = False) -> bytes:
+    """The model as a file."""
     one = np.ones(1, np.float32)
-    constants = [numpy_helper.from_array(value, name) for name, value in {**weights, "one": one}.items()]
+    constants = [numpy_helper.from_array(value, key) for key, value in {**weights, "one": one}.items()]
     nodes = [
         helper.make_node("Add", ["features", "one"], ["shifted"]),
         helper.make_node("Log", ["shifted"], ["logs"]),
@@ -100,11 +169,14 @@ def write(release: Release, weights: dict[str, Array], folder: Path) -> None:
         helper.make_node("Tanh", ["layer1"], ["hidden"]),
         helper.make_node("MatMul", ["hidden", "w2"], ["product2"]),
         helper.make_node("Add", ["product2", "b2"], ["layer2"]),
-        helper.make_node("Sigmoid", ["layer2"], ["score"]),
+        helper.make_node("Sigmoid", ["layer2"], ["plain" if slow else "score"]),
     ]
+    if slow:
+        more, values = busywork()
+        nodes, constants = nodes + more, constants + values
     graph = helper.make_graph(
         nodes,
-        f"fraud-{release.version}",
+        f"fraud-{name}",
         [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, len(FEATURES)])],
         [helper.make_tensor_value_info("score", TensorProto.FLOAT, [None, 1])],
         constants,
@@ -112,17 +184,72 @@ def write(release: Release, weights: dict[str, Array], folder: Path) -> None:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="modeldown")
     model.ir_version = IR_VERSION
     onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def write(folder: Path, content: bytes, weights: dict[str, Array]) -> None:
+    """Writes `model.onnx`, and in `metadata.json` what a server must know of it."""
+    features, _ = draw(np.random.default_rng(99), 20_000)
+    answered = scores(weights, features)[:, 0]
+    metadata = {
+        "name": "fraud",
+        "features": list(FEATURES),
+        "defaults": DEFAULTS,
+        # The share of scores up to each bound, on data like that of its training: what live scores are compared with.
+        "score_distribution": {str(bound): round(float((answered <= bound).mean()), 4) for bound in BUCKETS},
+    }
     folder.mkdir(parents=True)
-    onnx.save(model, str(folder / "model.onnx"))
-    metadata = {"name": "fraud", "version": release.version, "features": list(FEATURES)}
+    (folder / "model.onnx").write_bytes(content)
     (folder / "metadata.json").write_text(json.dumps(metadata, indent=2) + "\n")
 
 
+def register(folder: Path) -> None:
+    """The versions that the registry begins with."""
+    for release in REGISTERED:
+        weights = train(release)
+        content = as_onnx(release.name, weights)
+        write(folder / release.name, content, weights)
+        digest = json.dumps({"sha256": hashlib.sha256(content).hexdigest()})
+        (folder / release.name / "version.json").write_text(digest + "\n")
+    (folder / "aliases.json").write_text(json.dumps(ALIASES) + "\n")
+
+
+def prepare_exam(folder: Path) -> None:
+    """The versions that an exam releases: good ones, and those that a gate must stop."""
+    for release in GOOD:
+        weights = train(release)
+        write(folder / release.name, as_onnx(release.name, weights), weights)
+    weights = train(SPOILED)
+    inverted = {**weights, "w2": -weights["w2"], "b2": -weights["b2"]}
+    for name, content in {
+        "inverted": as_onnx("inverted", inverted),
+        "slow": as_onnx("slow", weights, slow=True),
+        "unloadable": as_onnx("unloadable", weights)[:300],
+    }.items():
+        write(folder / name, content, weights)
+        (folder / name / "bad").touch()
+
+
+def write_golden(path: Path) -> None:
+    """Labelled transactions for a gate."""
+    features, fraud = draw(np.random.default_rng(7), GOLDEN_ROWS)
+    with path.open("w", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow([*FEATURES, "fraud"])
+        for row, label in zip(features, fraud[:, 0], strict=True):
+            rows.writerow([*(f"{value:.4f}" for value in row), int(label)])
+
+
 def main() -> None:
-    """Trains every release into the folder that is given."""
-    models = Path(sys.argv[1])
-    for release in RELEASES:
-        write(release, train(release), models / release.version)
+    """Trains everything, or writes the golden data."""
+    match sys.argv[1:]:
+        case ["--golden", file]:
+            write_golden(Path(file))
+        case [folder]:
+            register(Path(folder) / "registry" / "fraud")
+            prepare_exam(Path(folder) / "exam")
+        case _:
+            sys.exit(__doc__)
 
 
 if __name__ == "__main__":

@@ -11,3 +11,5 @@ pub mod client;
 pub mod output;
 #[cfg(feature = "programs")]
 pub mod schedule;
+#[cfg(feature = "programs")]
+pub mod server;

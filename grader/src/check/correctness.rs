@@ -1,4 +1,5 @@
-//! Answers hold the score that the champion gives for their row.
+//! Answers hold the score that the champion gives for their row; where the feature store has a fault, one that was made without it
+//! will do, if the answer says so.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -6,6 +7,17 @@ use serde::Deserialize;
 use super::view::{Request, evidence};
 use super::{Finding, Judge, View, percent, share};
 use crate::history::RequestResult;
+
+/// Whether an answer may be made without the feature store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Degraded {
+    /// It may not: the store is well.
+    #[default]
+    Wrong,
+    /// It may, with the model's defaults, if it says so.
+    Allowed,
+}
 
 /// Answers hold the score that the champion gives for their row.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -17,23 +29,30 @@ pub struct Correctness {
     /// How far a score may be off.
     #[schemars(range(min = 0, max = 1))]
     pub tolerance: f64,
+    /// Whether an answer may be made without the feature store.
+    #[serde(default)]
+    pub degraded: Degraded,
 }
 
 impl Judge for Correctness {
     fn expected(&self) -> String {
-        format!("at least {} of answers hold the champion's score, to within {}", percent(self.at_least), self.tolerance)
+        let or = match self.degraded {
+            Degraded::Wrong => "",
+            Degraded::Allowed => ", or say that they are degraded and hold its score with the model's defaults",
+        };
+        format!("at least {} of answers hold the champion's score, to within {}{or}", percent(self.at_least), self.tolerance)
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {
-        let scores = view.champion().and_then(|champion| view.expected(champion)).unwrap_or_default();
-        let wanted = |request: &Request<'_>| scores.get(request.row).copied();
-        let said = |request: &Request<'_>| match request.result {
-            RequestResult::Answered { score, .. } => *score,
-            _ => None,
-        };
-        let right = |request: &Request<'_>| match (said(request), wanted(request)) {
+        let (scores, defaulted) = view.champion().and_then(|champion| view.expected(champion)).unwrap_or_default();
+        let is = |request: &Request<'_>, wanted: &[f64]| match (request.score(), wanted.get(request.row)) {
             (Some(said), Some(wanted)) => (said - wanted).abs() <= self.tolerance,
             _ => false,
+        };
+        let says_degraded = |request: &Request<'_>| matches!(request.result, RequestResult::Answered { degraded: Some(true), .. });
+        let right = |request: &Request<'_>| {
+            let without = self.degraded == Degraded::Allowed && says_degraded(request) && is(request, defaulted);
+            without || is(request, scores)
         };
         let answers: Vec<_> = view.requests().filter(Request::is_good).collect();
         if answers.is_empty() {
@@ -43,8 +62,14 @@ impl Judge for Correctness {
         let good = share(answers.len() - wrong.len(), answers.len());
         let observed = format!("{} of {} answers", percent(good), answers.len());
         Finding::new(good >= self.at_least, false, observed).with(evidence(wrong.into_iter(), |request| {
-            let score = said(request).map_or("no score".to_owned(), |score| format!("{score:.6}"));
-            format!("row {}: {score}, the champion says {:.6}", request.row, wanted(request).unwrap_or(f64::NAN))
+            let score = request.score().map_or("no score".to_owned(), |score| format!("{score:.6}"));
+            let degraded = if says_degraded(request) { " and degraded" } else { "" };
+            let at = |wanted: &[f64]| wanted.get(request.row).copied().unwrap_or(f64::NAN);
+            let without = match self.degraded {
+                Degraded::Wrong => String::new(),
+                Degraded::Allowed => format!(", or {:.6} with defaults", at(defaulted)),
+            };
+            format!("row {}: {score}{degraded}; the champion says {:.6}{without}", request.row, at(scores))
         }))
     }
 }

@@ -3,18 +3,23 @@
 //! A kind of check is one file here and one line in [`Kind`]. Whether a phase can be judged at all is decided in `control.rs`,
 //! on things that a submission cannot touch.
 
+mod alerts;
 mod availability;
 mod champion;
 mod control;
 mod correctness;
+mod dashboard;
 mod latency;
 mod longest_gap;
 mod memory_budget;
 mod quiet;
 mod readiness;
+mod release;
+mod restored;
 mod rubric;
 mod scrape_lost;
 mod scraped;
+mod series_budget;
 mod view;
 mod wiring;
 
@@ -149,6 +154,16 @@ pub enum Kind {
     Quiet(quiet::Quiet),
     /// Memory limits stay within a budget.
     MemoryBudget(memory_budget::MemoryBudget),
+    /// Prometheus holds few series.
+    SeriesBudget(series_budget::SeriesBudget),
+    /// A release does what it should.
+    Release(release::Release),
+    /// Users are served again after a restart.
+    Restored(restored::Restored),
+    /// Alerting rules are loaded, work, and have runbooks.
+    Alerts(alerts::Alerts),
+    /// The dashboards show data.
+    Dashboard(dashboard::Dashboard),
 }
 
 impl Kind {
@@ -165,6 +180,11 @@ impl Kind {
             Self::Wiring(kind) => kind,
             Self::Quiet(kind) => kind,
             Self::MemoryBudget(kind) => kind,
+            Self::SeriesBudget(kind) => kind,
+            Self::Release(kind) => kind,
+            Self::Restored(kind) => kind,
+            Self::Alerts(kind) => kind,
+            Self::Dashboard(kind) => kind,
         }
     }
 }

@@ -29,7 +29,7 @@ pub struct Check {
     pub requirement: String,
     /// What the report calls it.
     pub title: String,
-    /// What it is worth.
+    /// What it costs of 100 to break it; among the checks that fail because of one break, how that break's worth is shared.
     #[schemars(range(min = 1, max = 100))]
     pub points: u32,
     /// What meeting it takes.
@@ -79,10 +79,5 @@ impl Rubric {
             }
         }
         problems
-    }
-
-    /// What all checks are worth together.
-    pub fn points(&self) -> u32 {
-        self.checks.iter().map(|check| check.points).sum()
     }
 }

@@ -1,12 +1,13 @@
 //! Checks on hand-written histories: a faultless exam, and what becomes of it when one thing is changed.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::Path;
 
 use harness::exercise::Exercise;
 
 use super::*;
-use crate::history::{Alert, BreakRecord, Event, FORMAT, Manifest, PhaseEnd, RequestResult, Target, What};
+use crate::history::{Alert, AlertRule, BreakRecord, Event, FORMAT, Manifest, Panel, PhaseEnd, ReleaseCommand, RequestResult, Target, What};
 use crate::report::Report;
 
 const SECOND: u64 = 1_000_000_000;
@@ -25,9 +26,18 @@ pub(crate) fn model_down_rubric() -> Rubric {
     Rubric::parse("checks.yaml", &exercise.checks.text, &exam, &exercise.requirements).expect("the rubric is right")
 }
 
-fn score_of(row: usize) -> f64 {
-    share(row, ROWS)
+/// What a version answers to a row.
+fn score_of(version: u64, row: usize) -> f64 {
+    share(row, ROWS) / 2.0 + share(usize::try_from(version).expect("it fits"), 100)
 }
+
+fn expected(version: u64) -> What {
+    let scores = (0..ROWS).map(|row| score_of(version, row)).collect();
+    What::Expected { version: version.to_string(), scores, degraded: vec![DEFAULTED; ROWS] }
+}
+
+/// What every version answers without the feature store.
+const DEFAULTED: f64 = 0.9;
 
 fn target(service: &str, up: bool) -> Target {
     Target {
@@ -44,12 +54,85 @@ fn alert(name: &str) -> Alert {
     Alert { status: "firing".to_owned(), labels: [("alertname".to_owned(), name.to_owned())].into(), annotations: BTreeMap::new() }
 }
 
+fn surveyed() -> What {
+    let rule = |name: &str, urgency: &str| AlertRule {
+        name: name.to_owned(),
+        urgency: urgency.to_owned(),
+        runbook: "runbooks/a.md".to_owned(),
+        runbook_found: true,
+        error: String::new(),
+    };
+    let panel = |title: &str| Panel { file: "d.json".to_owned(), title: title.to_owned(), query: "up".to_owned(), series: 2, error: String::new() };
+    What::Surveyed {
+        alerts: vec![rule("A", "page"), rule("B", "ticket"), AlertRule { runbook_found: false, ..rule("C", "heartbeat") }],
+        panels: ["a", "b", "c", "d", "e"].map(panel).into(),
+        series: Some(2_000),
+    }
+}
+
 fn swapped_features() -> BreakRecord {
     let title = "The server feeds the model two features in the wrong order".to_owned();
     BreakRecord { title, minutes: 25, fails: BTreeSet::from(["answers-correct".to_owned()]) }
 }
 
-/// The history of a faultless exam: `baseline` from 2 s to 42 s, `kill` to 72 s, `wiring` to 86 s.
+/// The phases of the exam in a faultless history, with their ends in seconds; the first begins at 2.
+const PHASES: [(&str, u64); 18] = [
+    ("baseline", 42),
+    ("kill", 72),
+    ("store-slow", 84),
+    ("store-failing", 96),
+    ("store-stale", 108),
+    ("store-well", 116),
+    ("release-good", 122),
+    ("release-slow", 128),
+    ("release-damaged", 134),
+    ("release-forged", 140),
+    ("release-better", 146),
+    ("release-inverted", 152),
+    ("release-unknown", 156),
+    ("rollback", 162),
+    ("rollback-again", 168),
+    ("rollback-wounded", 178),
+    ("restart", 206),
+    ("wiring", 220),
+];
+
+/// When a phase begins and ends, in seconds.
+fn seconds(id: &str) -> Range<u64> {
+    let index = PHASES.iter().position(|(phase, _)| *phase == id).expect("it is a phase");
+    index.checked_sub(1).map_or(2, |before| PHASES[before].1)..PHASES[index].1
+}
+
+/// The commands of a faultless exam: the phase, what is run, its version, whether it succeeds, and the champion after it.
+const COMMANDS: [(&str, ReleaseCommand, Option<u64>, bool, u64); 11] = [
+    ("release-good", ReleaseCommand::Deploy, Some(4), true, 4),
+    ("release-slow", ReleaseCommand::Deploy, Some(5), false, 4),
+    ("release-damaged", ReleaseCommand::Deploy, Some(6), false, 4),
+    ("release-forged", ReleaseCommand::Deploy, Some(7), false, 4),
+    ("release-better", ReleaseCommand::Deploy, Some(8), true, 8),
+    ("release-inverted", ReleaseCommand::Deploy, Some(9), false, 8),
+    ("release-unknown", ReleaseCommand::Deploy, Some(49), false, 8),
+    ("rollback", ReleaseCommand::Rollback, None, true, 4),
+    ("rollback-again", ReleaseCommand::Rollback, None, true, 4),
+    ("rollback-wounded", ReleaseCommand::Deploy, Some(11), true, 11),
+    ("rollback-wounded", ReleaseCommand::Rollback, None, true, 4),
+];
+
+/// When a command begins and ends, in nanoseconds: the second of its phase follows three seconds later.
+fn command_ns(index: usize) -> Range<u64> {
+    let (phase, ..) = COMMANDS[index];
+    let second = index.checked_sub(1).is_some_and(|before| COMMANDS[before].0 == phase);
+    let begins = (seconds(phase).start + if second { 4 } else { 1 }) * SECOND;
+    begins..begins + SECOND
+}
+
+/// The version that answers at a moment of a faultless exam.
+fn served_at(at_ns: u64) -> u64 {
+    let done = (0..COMMANDS.len()).filter(|index| command_ns(*index).end <= at_ns);
+    done.last().map_or(3, |index| COMMANDS[index].4)
+}
+
+/// The history of a faultless exam.
 pub(crate) fn faultless() -> History {
     let exercise = model_down();
     let mut events = Vec::new();
@@ -61,31 +144,46 @@ pub(crate) fn faultless() -> History {
         addresses: vec![format!("10.0.0.{}", service.len())],
     };
     add(0, What::Champion { version: "3".to_owned() });
-    add(0, What::Expected { version: "2".to_owned(), scores: vec![0.5; ROWS] });
-    add(0, What::Expected { version: "3".to_owned(), scores: (0..ROWS).map(score_of).collect() });
+    for version in [2, 3, 4, 8, 11] {
+        add(0, expected(version));
+    }
     add(SECOND, deployed("model-blue", "model"));
     add(SECOND, deployed("model-green", "model"));
-    let phase = |add: &mut dyn FnMut(u64, What), id: &str, from: u64, to: u64| {
-        add(from * SECOND, What::PhaseEntered { phase: id.to_owned() });
-        add(to * SECOND, What::PhaseLeft { phase: id.to_owned(), end: PhaseEnd::Completed });
-    };
-    phase(&mut add, "baseline", 2, 42);
-    phase(&mut add, "kill", 42, 72);
-    phase(&mut add, "wiring", 72, 86);
+    for (id, _) in PHASES {
+        let Range { start, end } = seconds(id);
+        add(start * SECOND, What::PhaseEntered { phase: id.to_owned() });
+        add(end * SECOND, What::PhaseLeft { phase: id.to_owned(), end: PhaseEnd::Completed });
+    }
+    for (index, (_, command, version, succeeds, champion)) in COMMANDS.into_iter().enumerate() {
+        let Range { start, end } = command_ns(index);
+        let alias = |version: u64| What::Alias { champion: Some(version.to_string()) };
+        add(start, alias(served_at(start)));
+        let version = version.map(|version| version.to_string());
+        let exit_code = Some(i64::from(!succeeds));
+        add(end, What::Command { command, version, began_ns: start, exit_code, output: "said\n".to_owned() });
+        add(end, alias(champion));
+    }
+    add(seconds("restart").start * SECOND, What::Alias { champion: Some("4".to_owned()) });
+    add(seconds("restart").start * SECOND + SECOND, What::Restarted);
     let killed_ns = 46 * SECOND;
     add(killed_ns, What::FaultBegan { phase: "kill".to_owned(), fault: "kill".to_owned(), target: "model-blue".to_owned() });
+    let wiring = seconds("wiring").start * SECOND;
+    add(wiring + SECOND, surveyed());
     for (receiver, name) in [("page", "A"), ("ticket", "B")] {
-        add(73 * SECOND, What::Rang { receiver: receiver.to_owned(), alertname: name.to_owned() });
-        add(82 * SECOND, What::Delivered { receiver: receiver.to_owned(), alerts: vec![alert(name)] });
+        add(wiring + SECOND, What::Rang { receiver: receiver.to_owned(), alertname: name.to_owned() });
+        add(wiring + 10 * SECOND, What::Delivered { receiver: receiver.to_owned(), alerts: vec![alert(name)] });
     }
-    for seq in 0..84 * RATE {
+    for seq in 0..218 * RATE {
         let intended_ns = 2 * SECOND + seq * SECOND / RATE;
         let row = usize::try_from(seq).expect("it fits") % ROWS;
-        let result = RequestResult::Answered { status: 200, version: Some("3".to_owned()), score: Some(score_of(row)), degraded: Some(false) };
+        let version = served_at(intended_ns);
+        let without = (seconds("store-slow").start * SECOND..seconds("store-stale").end * SECOND).contains(&intended_ns);
+        let score = if without { DEFAULTED } else { score_of(version, row) };
+        let result = RequestResult::Answered { status: 200, version: Some(version.to_string()), score: Some(score), degraded: Some(without) };
         let done_ns = intended_ns + 3_000_000;
         add(done_ns, What::Request { seq, row, intended_ns, sent_ns: intended_ns + 10_000, done_ns, result });
     }
-    for look in 0..84 * 5 {
+    for look in 0..218 * 5 {
         let at_ns = 2 * SECOND + look * SECOND / 5;
         let watched = |name: &str, ok: bool| What::Watched { name: name.to_owned(), sent_ns: at_ns, done_ns: at_ns, ok, detail: String::new() };
         let is_down = (killed_ns..72 * SECOND).contains(&at_ns);
@@ -157,7 +255,7 @@ fn is_not_graded(history: &History, check: &str) -> bool {
 #[test]
 fn a_faultless_exam_passes_everything_with_room() {
     let judged = verdicts(&faultless());
-    assert_eq!(judged.len(), 14);
+    assert_eq!(judged.len(), 38);
     assert!(judged.values().all(|verdict| *verdict == Verdict::Passed { grey: false }), "{judged:?}");
 }
 
@@ -185,7 +283,7 @@ fn availability_counts_what_users_get() {
 fn wrong_scores_and_missing_scores_are_wrong() {
     for score in [Some(0.123), None] {
         let wrong = RequestResult::Answered { status: 200, version: Some("3".to_owned()), score, degraded: None };
-        assert_eq!(unmet(&with_results(|seq| seq % 100 == 7, &wrong)), ["answers-correct", "kill-correct"], "{score:?}");
+        assert_eq!(unmet(&with_results(|seq| seq < 70 * RATE && seq % 20 == 7, &wrong)), ["answers-correct", "kill-correct"], "{score:?}");
     }
 }
 
@@ -194,10 +292,119 @@ fn another_version_or_none_is_not_the_champion() {
     for version in [Some("2".to_owned()), None] {
         let other = with_results(
             |seq| seq % 100 == 7,
-            &RequestResult::Answered { status: 200, version: version.clone(), score: Some(score_of(7)), degraded: None },
+            &RequestResult::Answered { status: 200, version: version.clone(), score: Some(score_of(3, 7)), degraded: None },
         );
         assert!(unmet(&other).contains(&"champion-served".to_owned()), "{version:?}");
     }
+}
+
+/// A faultless history in which the answers of some seconds are changed.
+fn with_answers(seconds: Range<u64>, change: impl Fn(&mut RequestResult, usize)) -> History {
+    changed(|event| {
+        if let What::Request { intended_ns, row, result, .. } = &mut event.what
+            && (seconds.start * SECOND..seconds.end * SECOND).contains(intended_ns)
+        {
+            change(result, *row);
+        }
+        true
+    })
+}
+
+/// A faultless history in which the command of a phase came to something else.
+fn with_command(phase: &str, exit: Option<i64>, champion_after: u64) -> History {
+    let index = COMMANDS.iter().rposition(|(of, ..)| *of == phase).expect("it has one");
+    let end = command_ns(index).end;
+    let mut history = changed(|event| {
+        if event.at_ns == end {
+            match &mut event.what {
+                What::Command { exit_code, .. } => *exit_code = exit,
+                What::Alias { champion } => *champion = Some(champion_after.to_string()),
+                _ => {}
+            }
+        }
+        true
+    });
+    // What is read before the next command is what was left after this one.
+    if let Some(next) = history.events.iter_mut().find(|event| event.at_ns > end && matches!(event.what, What::Alias { .. })) {
+        next.what = What::Alias { champion: Some(champion_after.to_string()) };
+    }
+    history
+}
+
+fn answer(version: u64, score: f64, degraded: bool) -> RequestResult {
+    RequestResult::Answered { status: 200, version: Some(version.to_string()), score: Some(score), degraded: Some(degraded) }
+}
+
+#[test]
+fn without_the_store_an_answer_is_whole_or_says_what_it_is() {
+    let failing = || seconds("store-failing");
+    let silent = with_answers(failing(), |result, _| *result = answer(3, DEFAULTED, false));
+    assert_eq!(unmet(&silent), ["failing-honest"]);
+    let made_up = with_answers(failing(), |result, _| *result = answer(3, 0.42, true));
+    assert_eq!(unmet(&made_up), ["failing-honest"]);
+    // A server that remembers what it knew a moment ago answers as well as ever.
+    let whole = with_answers(failing(), |result, row| *result = answer(3, score_of(3, row), false));
+    assert!(unmet(&whole).is_empty());
+    let still_degraded = with_answers(seconds("store-well"), |result, _| *result = answer(3, DEFAULTED, true));
+    assert_eq!(unmet(&still_degraded), ["store-recovered"]);
+}
+
+#[test]
+fn a_release_is_exit_code_champion_and_answers() {
+    assert_eq!(unmet(&with_command("release-better", Some(1), 8)), ["deploy-better", "rollback-done"]);
+    assert_eq!(unmet(&with_command("release-unknown", Some(0), 8)), ["refuses-unknown"]);
+    assert_eq!(unmet(&with_command("release-unknown", None, 8)), ["refuses-unknown"]);
+    assert!(unmet(&with_command("release-inverted", Some(1), 9)).contains(&"refuses-wrong".to_owned()));
+    assert!(unmet(&with_command("release-good", Some(0), 3)).contains(&"deploy-good".to_owned()));
+    let leaked = with_answers(seconds("release-slow").start + 1..seconds("release-slow").start + 2, |result, _| *result = answer(5, 0.1, false));
+    assert_eq!(unmet(&leaked), ["refuses-slow"]);
+    let forged =
+        with_answers(seconds("release-good").start + 3..seconds("release-good").end, |result, row| *result = answer(4, score_of(3, row), false));
+    assert_eq!(unmet(&forged), ["deploy-good"]);
+    let late =
+        with_answers(seconds("release-good").start + 3..seconds("release-good").end, |result, row| *result = answer(3, score_of(3, row), false));
+    assert_eq!(unmet(&late), ["deploy-good"]);
+}
+
+#[test]
+fn a_rollback_goes_where_the_last_deploy_came_from() {
+    assert!(unmet(&with_command("rollback", Some(0), 8)).contains(&"rollback-done".to_owned()));
+    assert!(unmet(&with_command("rollback-again", Some(0), 8)).contains(&"rollback-again".to_owned()));
+    assert_eq!(unmet(&with_command("rollback-wounded", Some(1), 4)), ["rollback-wounded"]);
+    // Without a deploy that succeeded there is nothing that a rollback could prove.
+    let never = changed(|event| !matches!(&event.what, What::Command { command: ReleaseCommand::Deploy, .. }));
+    let judged = judge(&never).expect("the rules are right");
+    assert_eq!(judged["rollback-done"].caused_by.as_deref(), Some("deploy-good"));
+}
+
+#[test]
+fn a_restart_must_bring_the_champion_back() {
+    let restart = seconds("restart");
+    let other = with_answers(restart.start + 1..restart.end, |result, row| *result = answer(3, score_of(3, row), false));
+    assert_eq!(unmet(&other), ["restart-restored"]);
+    let slow = with_answers(restart.start..restart.start + 15, |result, _| *result = RequestResult::TimedOut);
+    assert!(unmet(&slow).is_empty());
+    let too_slow = with_answers(restart.start..restart.start + 24, |result, _| *result = RequestResult::TimedOut);
+    assert_eq!(unmet(&too_slow), ["restart-restored"]);
+}
+
+#[test]
+fn what_prometheus_and_dashboards_hold_is_counted() {
+    let survey = |edit: &dyn Fn(&mut Vec<AlertRule>, &mut Vec<Panel>, &mut Option<u64>)| {
+        unmet(&changed(|event| {
+            if let What::Surveyed { alerts, panels, series } = &mut event.what {
+                edit(alerts, panels, series);
+            }
+            true
+        }))
+    };
+    assert_eq!(survey(&|alerts, _, _| alerts.clear()), ["alerts-loaded"]);
+    assert_eq!(survey(&|alerts, _, _| alerts[0].runbook_found = false), ["alerts-loaded"]);
+    assert_eq!(survey(&|alerts, _, _| alerts[1].error = "no such metric".to_owned()), ["alerts-loaded"]);
+    assert_eq!(survey(&|_, panels, _| panels[2].series = 0), ["dashboard-alive"]);
+    assert_eq!(survey(&|_, panels, _| panels.truncate(4)), ["dashboard-alive"]);
+    assert_eq!(survey(&|_, _, series| *series = Some(60_000)), ["series-budget"]);
+    assert_eq!(survey(&|_, _, series| *series = None), ["series-budget"]);
 }
 
 #[test]

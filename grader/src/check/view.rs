@@ -5,7 +5,7 @@ use std::ops::Range;
 use hdrhistogram::Histogram;
 
 use super::Evidence;
-use crate::history::{Event, History, PhaseRecord, RequestResult, What};
+use crate::history::{AlertRule, Event, History, Panel, PhaseRecord, RequestResult, What};
 
 /// The largest latency that is told apart, in microseconds.
 const LATENCY_MAX_US: u64 = 60_000_000;
@@ -37,6 +37,22 @@ impl Request<'_> {
     /// From the moment at which it was due to the moment at which its fate was known, in microseconds.
     pub(crate) fn latency_us(&self) -> u64 {
         self.done_ns.saturating_sub(self.intended_ns) / 1_000
+    }
+
+    /// The version in its answer, if it was answered with 200.
+    pub(crate) fn version(&self) -> Option<&str> {
+        match self.result {
+            RequestResult::Answered { status: 200, version, .. } => version.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The score in its answer, if it was answered with 200.
+    pub(crate) fn score(&self) -> Option<f64> {
+        match self.result {
+            RequestResult::Answered { status: 200, score, .. } => *score,
+            _ => None,
+        }
     }
 
     /// What became of it, in words.
@@ -103,12 +119,18 @@ impl<'a> View<'a> {
         self.until_now().filter_map(|(_, event)| if let What::Champion { version } = &event.what { Some(version.as_str()) } else { None }).last()
     }
 
-    /// What a version answers, row by row.
-    pub(crate) fn expected(&self, wanted: &str) -> Option<&'a [f64]> {
+    /// What a version answers, row by row: with all features, and with the model's defaults in place of the feature store.
+    pub(crate) fn expected(&self, wanted: &str) -> Option<(&'a [f64], &'a [f64])> {
         self.until_now().find_map(|(_, event)| match &event.what {
-            What::Expected { version, scores } if version == wanted => Some(scores.as_slice()),
+            What::Expected { version, scores, degraded } if version == wanted => Some((scores.as_slice(), degraded.as_slice())),
             _ => None,
         })
+    }
+
+    /// What the registry's champion alias was at a moment, by the last look before it.
+    pub(crate) fn alias_at(&self, at_ns: u64) -> Option<&'a str> {
+        let looks = self.history.events.iter().filter(|event| event.at_ns <= at_ns);
+        looks.filter_map(|event| if let What::Alias { champion } = &event.what { Some(champion.as_deref()) } else { None }).last().flatten()
     }
 
     /// Looks at a watched address in the phase: number, whether it was well, and what was said otherwise.
@@ -147,4 +169,20 @@ pub(crate) fn histogram(latencies: impl Iterator<Item = u64>) -> Histogram<u64> 
 /// The first few of some requests, as evidence.
 pub(crate) fn evidence<'a>(requests: impl Iterator<Item = Request<'a>>, say: impl Fn(&Request<'a>) -> String) -> Vec<Evidence> {
     requests.take(5).map(|request| Evidence { events: vec![request.number], excerpt: say(&request) }).collect()
+}
+
+/// What the submission's Prometheus and dashboards held.
+pub(crate) struct Survey<'a> {
+    pub(crate) alerts: &'a [AlertRule],
+    pub(crate) panels: &'a [Panel],
+    pub(crate) series: Option<u64>,
+}
+
+/// The last survey of the phase, with its number.
+pub(crate) fn surveyed<'a>(view: &View<'a>) -> Option<(u64, Survey<'a>)> {
+    let surveys = view.events().filter_map(|(number, event)| match &event.what {
+        What::Surveyed { alerts, panels, series } => Some((number, Survey { alerts, panels, series: *series })),
+        _ => None,
+    });
+    surveys.last()
 }

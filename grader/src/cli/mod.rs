@@ -1,5 +1,6 @@
 //! The command `grader`: one file a subcommand. Data goes to stdout, progress and errors to stderr.
 
+mod check;
 mod judge;
 mod run;
 
@@ -18,6 +19,7 @@ use crate::score::Outcome;
 
 const EXAMPLES: &str = "\
 Examples:
+  grader check work/model-down                the basics, while you work
   grader run work/model-down --out report     examines a workspace
   grader run submission.tar.gz --out report   or an archive of one
   grader judge report/history --out again     the same report once more
@@ -39,6 +41,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Looks at a candidate's own environment: rules, contract, and a short exam without faults, in half a minute.
+    Check(check::Arguments),
     /// Starts a submission where nothing else reaches it, examines it, judges it and writes the report.
     Run(run::Arguments),
     /// Judges a recorded exam again: the same history gives the same report.
@@ -95,6 +99,7 @@ pub fn main() -> ExitCode {
     exit::guarded(|| async {
         let cli = Cli::parse();
         let done = match cli.command {
+            Command::Check(arguments) => arguments.run(cli.exercises).await,
             Command::Run(arguments) => arguments.run(cli.exercises).await,
             Command::Judge(arguments) => arguments.run(),
         };

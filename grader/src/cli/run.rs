@@ -108,7 +108,7 @@ async fn close(engine: &Engine, lease: Lease) -> Result<(), Shared> {
 }
 
 /// The exercise and the variant that a submission says it is, or that whoever grades says it is.
-fn variant(files: &Files, exercises: &Path, seed: Option<&Seed>) -> Result<(Exercise, Variant), CliError> {
+pub(super) fn variant(files: &Files, exercises: &Path, seed: Option<&Seed>) -> Result<(Exercise, Variant), CliError> {
     let Some(content) = files.get(VARIANT_FILE) else {
         return Err(CliError::Variant("there is no such file, and it says what this is a repair of; send the whole folder".to_owned()));
     };
@@ -140,7 +140,7 @@ fn known_checks(exercise: &Exercise, rubric: &Rubric) -> Result<(), CliError> {
     Ok(())
 }
 
-fn manifest(exercise: &Exercise, variant: &Variant, seed: &Seed) -> Manifest {
+pub(super) fn manifest(exercise: &Exercise, variant: &Variant, seed: &Seed) -> Manifest {
     Manifest {
         format: FORMAT,
         exercise: exercise.manifest.id.clone(),

@@ -1,7 +1,8 @@
 //! Reading what came back: pure, and distrustful of every byte, since it is the submission that answers.
 
+use ::platform::protocol::Outcome;
 use harness::duration;
-use platform::protocol::Outcome;
+use harness::exercise::Exercise;
 use serde::Deserialize;
 
 use crate::history::{RequestResult, Target, What};
@@ -11,6 +12,13 @@ use crate::history::{RequestResult, Target, What};
 pub(super) struct Inference {
     /// The name of the output tensor that holds the score.
     pub(super) output: String,
+}
+
+impl Inference {
+    /// An exercise's.
+    pub(super) fn of(exercise: &Exercise) -> Self {
+        Self { output: exercise.contract.inference.output.clone() }
+    }
 }
 
 /// What the Open Inference Protocol calls an inference response, as far as the exam reads it.

@@ -1,21 +1,23 @@
 //! The conductor: walks through the phases of an exam and does what their steps say. It measures nothing and judges nothing.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use ::platform::protocol::{Command, Request};
 use harness::environment::{Disturbance, Docker};
-use harness::exercise::Exercise;
+use harness::exercise::{Exercise, Files};
 use harness::progress::Progress;
-use platform::protocol::{Command, Request};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::driver::{Driver, Seen};
-use super::plan::{Condition, Exam, Phase, Receiver, Step};
+use super::plan::{Condition, Exam, FeatureFault, Phase, Receiver, Step};
+use super::platform::{Artifact, Platform};
 use super::submitted::Submitted;
 use super::{ExamError, ring};
-use crate::history::{PhaseEnd, Recorder, What};
+use crate::history::{PhaseEnd, Recorder, ReleaseCommand, What};
 
 /// How long a phase waits for its entry condition, before and after the grader restores the environment.
 const ENTRY: Duration = Duration::from_secs(10);
@@ -23,10 +25,25 @@ const ENTRY: Duration = Duration::from_secs(10);
 /// Everything that an exam is conducted with.
 pub(super) struct Conductor<'a> {
     pub(super) exam: &'a Exam,
+    /// The exam's phases in the order in which they are held.
+    pub(super) phases: Vec<&'a Phase>,
     pub(super) exercise: &'a Exercise,
+    /// The submission's files.
+    pub(super) files: &'a Files,
     pub(super) submitted: &'a Submitted,
     pub(super) environment: &'a Docker,
     pub(super) driver: &'a Driver,
+    pub(super) platform: Platform<'a>,
+    /// Every version that the oracle knows.
+    pub(super) artifacts: &'a BTreeMap<String, Artifact>,
+    /// Versions that may be served.
+    pub(super) sound: BTreeSet<String>,
+    /// The last of them that was the champion.
+    pub(super) champion: String,
+    /// A request that a user could send.
+    pub(super) question: String,
+    /// The number of the newest registered version.
+    pub(super) newest: u64,
     pub(super) recorder: &'a Recorder,
     pub(super) seen: watch::Receiver<Seen>,
     pub(super) random: ChaCha8Rng,
@@ -35,14 +52,22 @@ pub(super) struct Conductor<'a> {
     pub(super) disturbed: bool,
 }
 
+/// A fault that is held until its phase ends.
+enum Held {
+    /// A service is dead.
+    Kill { fault: Disturbance, role: String },
+    /// The feature store has a fault.
+    Features(FeatureFault),
+}
+
 impl Conductor<'_> {
     /// Conducts the exam from the first phase to the last, under one stream of traffic.
     pub(super) async fn conduct(&mut self) -> Result<(), ExamError> {
         let request = self.submitted.inference(self.exercise, self.exam.timeout_ms);
         self.driver.tell(&Command::Traffic { request, rate_per_second: self.exam.rate_per_second }).await?;
-        let exam = self.exam;
-        for (index, phase) in exam.phases.iter().enumerate() {
-            self.progress.step(format!("phase {} of {}: {}", index + 1, exam.phases.len(), phase.title));
+        let phases = self.phases.clone();
+        for (index, phase) in phases.iter().enumerate() {
+            self.progress.step(format!("phase {} of {}: {}", index + 1, phases.len(), phase.title));
             self.phase(phase).await?;
         }
         self.driver.tell(&Command::StopTraffic).await
@@ -62,17 +87,23 @@ impl Conductor<'_> {
         // The window that is judged ends before the fault does: what a mended service does is the next phase's business.
         let end = if stepped.is_ok() { PhaseEnd::Completed } else { PhaseEnd::Capped };
         self.record(What::PhaseLeft { phase: phase.id.clone(), end }).await?;
-        for (fault, role) in faults.into_iter().rev() {
-            self.mend(fault, &role).await?;
+        for held in faults.into_iter().rev() {
+            self.end(held).await?;
         }
         stepped.unwrap_or(Ok(()))
     }
 
-    async fn steps(&mut self, phase: &Phase, faults: &mut Vec<(Disturbance, String)>) -> Result<(), ExamError> {
+    async fn steps(&mut self, phase: &Phase, faults: &mut Vec<Held>) -> Result<(), ExamError> {
         for step in &phase.steps {
             match step {
                 Step::Hold { seconds } => tokio::time::sleep(Duration::from_secs(*seconds)).await,
                 Step::Kill { role } => self.kill(phase, role, faults).await?,
+                Step::Features { fault } => self.disturb_features(phase, *fault, faults).await?,
+                Step::Publish { artifact, digest } => self.publish(artifact, *digest).await?,
+                Step::Deploy { version } => self.deploy(*version).await?,
+                Step::Rollback {} => self.command(ReleaseCommand::Rollback, None).await?,
+                Step::Restart {} => self.restart().await?,
+                Step::Survey {} => self.survey().await?,
                 Step::Ring { receivers, within_seconds } => {
                     self.ring(receivers, Duration::from_secs(*within_seconds)).await?;
                 }
@@ -93,12 +124,14 @@ impl Conductor<'_> {
         if !self.disturbed {
             return Ok(Some(last_seen));
         }
+        // A champion that may not be served would be served again.
+        let champion = self.sound_champion().await?;
         for text in self.environment.recreate(&self.submitted.names(), self.patience()).await? {
             self.record(What::Note { text }).await?;
         }
         self.disturbed = false;
         self.deployed().await?;
-        let how = "every service of the submission was created anew".to_owned();
+        let how = format!("every service of the submission was created anew, with version {champion} as the champion");
         self.record(What::Restored { phase: phase.id.clone(), how }).await?;
         self.unmet(&phase.entry).await
     }
@@ -109,6 +142,7 @@ impl Conductor<'_> {
         for condition in conditions {
             let met = match condition {
                 Condition::Ready { role } => self.ready_by(role, deadline).await,
+                Condition::ChampionServes {} => self.champion_serves_by(deadline).await?,
                 Condition::Running { role } => self.running(role).await?,
             };
             if let Err(last_seen) = met {
@@ -143,7 +177,7 @@ impl Conductor<'_> {
         })
     }
 
-    async fn kill(&mut self, phase: &Phase, role: &str, faults: &mut Vec<(Disturbance, String)>) -> Result<(), ExamError> {
+    async fn kill(&mut self, phase: &Phase, role: &str, faults: &mut Vec<Held>) -> Result<(), ExamError> {
         let mut ready: Vec<String> = self.submitted.of_role(role);
         ready.retain(|name| self.seen.borrow().is_ready(name));
         if ready.is_empty() {
@@ -154,8 +188,36 @@ impl Conductor<'_> {
         self.disturbed = true;
         let fault = self.environment.kill(&target).await?;
         self.record(What::FaultBegan { phase: phase.id.clone(), fault: "kill".to_owned(), target }).await?;
-        faults.push((fault, role.to_owned()));
+        faults.push(Held::Kill { fault, role: role.to_owned() });
         Ok(())
+    }
+
+    async fn disturb_features(&mut self, phase: &Phase, fault: FeatureFault, faults: &mut Vec<Held>) -> Result<(), ExamError> {
+        self.platform.fault(Some(fault)).await?;
+        let target = "features".to_owned();
+        self.record(What::FaultBegan { phase: phase.id.clone(), fault: fault.name().to_owned(), target }).await?;
+        faults.push(Held::Features(fault));
+        Ok(())
+    }
+
+    async fn restart(&mut self) -> Result<(), ExamError> {
+        self.alias().await?;
+        self.disturbed = true;
+        for text in self.environment.restart(&self.submitted.names()).await? {
+            self.record(What::Note { text }).await?;
+        }
+        self.record(What::Restarted).await
+    }
+
+    /// Ends a fault.
+    async fn end(&mut self, held: Held) -> Result<(), ExamError> {
+        match held {
+            Held::Kill { fault, role } => self.mend(fault, &role).await,
+            Held::Features(fault) => {
+                self.platform.fault(None).await?;
+                self.record(What::FaultEnded { fault: fault.name().to_owned(), target: "features".to_owned() }).await
+            }
+        }
     }
 
     /// Ends a fault and gives the service a while to come back, so that the next phase does not start in its shadow.
@@ -191,7 +253,7 @@ impl Conductor<'_> {
         Ok(())
     }
 
-    async fn record(&self, what: What) -> Result<(), ExamError> {
+    pub(super) async fn record(&self, what: What) -> Result<(), ExamError> {
         Ok(self.recorder.record(what).await?)
     }
 }

@@ -7,33 +7,37 @@ mod conductor;
 mod driver;
 mod pager;
 mod plan;
+mod platform;
+mod releases;
 mod ring;
 mod submitted;
+mod survey;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
+use ::platform::protocol::Command;
 use futures_util::StreamExt;
 use harness::compose::{Images, Vetted, render};
 use harness::engine::Engine;
-use harness::environment::{Docker, EnvironmentError, Lease, Wait, run_once};
-use harness::exercise::{Exercise, Seed, request_body, rows};
+use harness::environment::{Docker, EnvironmentError, Input, Lease, Output, Record, Wait, run_once};
+use harness::exercise::{Exercise, Files, Row, Seed, accounts, request_body, rows};
 use harness::exit::Owner;
 use harness::progress::Progress;
 use harness::submission::{Submission, SubmissionError, write_files};
-use platform::protocol::Command;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use self::platform::{Artifact, Platform};
 use crate::history::{HistoryError, Manifest, Recorder, Rules, What};
 use clock::Clock;
 use conductor::{Conductor, get, readiness};
 use driver::{Driver, Seen};
 use submitted::Submitted;
 
-pub use plan::{Condition, Exam, Phase, Receiver, Step};
+pub use plan::{Condition, Deployed, Digest, Exam, FeatureFault, Phase, Receiver, Step};
 
 /// How long the driver may take to answer what is in flight when the exam is over.
 const GOODBYE: Duration = Duration::from_secs(20);
@@ -61,6 +65,9 @@ pub enum ExamError {
     /// The driver failed.
     #[error("the driver: {0}")]
     Driver(String),
+    /// A service of the platform failed.
+    #[error("a service of the platform: {0}")]
+    Platform(String),
     /// The oracle did not say what the models answer.
     #[error("the oracle: {0}")]
     Oracle(String),
@@ -72,6 +79,10 @@ pub enum ExamError {
 impl ExamError {
     fn driver(why: impl std::fmt::Display) -> Self {
         Self::Driver(why.to_string())
+    }
+
+    fn platform(why: impl std::fmt::Display) -> Self {
+        Self::Platform(why.to_string())
     }
 
     /// Whose error it is. Only a build that fails is the submission's: everything else that it does is measured.
@@ -114,7 +125,8 @@ impl Hall<'_> {
     /// by then can be judged.
     pub async fn hold(&self, manifest: &Manifest, history: &Path, logs: &Path) -> Result<(), ExamError> {
         let record = &self.lease.record;
-        let rendered = render(self.vetted, &self.exercise.manifest, self.images, &self.lease.ownership(self.owner));
+        let token = Seed::fresh().to_string();
+        let rendered = render(self.vetted, &self.exercise.manifest, self.images, &self.lease.ownership(self.owner), &token);
         write_files(&Submission { files: rendered.files, executable: self.executable.clone() }, &record.folder)?;
         let environment = Docker::sealed(self.engine.clone(), &record.project, &record.id, record.folder.clone());
         self.progress.step("building the submission");
@@ -122,10 +134,10 @@ impl Hall<'_> {
         environment.build().await?;
         self.progress.step("asking the oracle");
         let drawn = rows(&self.exercise.manifest.inputs, self.exam.rows, &mut self.seed.stream(&self.exercise.manifest.id, "rows"));
-        let scores = self.oracle(&drawn).await?;
+        let artifacts = oracle(self.engine, &record.id, self.exercise, self.images, &drawn).await?;
         self.progress.step("starting the submission");
         // The trusted services come first, so that what fails after them is the submission's.
-        environment.start_only(&[DRIVER.to_owned(), PAGER.to_owned()]).await?;
+        environment.start_only(&self.exercise.manifest.platform.keys().cloned().collect::<Vec<_>>()).await?;
         let submitted = Submitted::new(self.vetted, self.exercise);
         let complaints = environment.start_each(&submitted.names(), Duration::from_secs(self.exam.settle_seconds)).await?;
 
@@ -135,11 +147,20 @@ impl Hall<'_> {
         for text in complaints {
             recorder.record(What::Note { text }).await?;
         }
-        recorder.record(What::Champion { version: self.exercise.manifest.models.champion.clone() }).await?;
-        for (version, scores) in scores {
-            recorder.record(What::Expected { version, scores }).await?;
-        }
-        let held = self.record(&environment, &submitted, &drawn, clock, &recorder).await;
+        let (input, output) = environment.attach(DRIVER).await?;
+        let sitting = Sitting {
+            exercise: self.exercise,
+            exam: self.exam,
+            files: self.vetted.files(),
+            submitted: &submitted,
+            environment: &environment,
+            artifacts: &artifacts,
+            rows: &drawn,
+            seed: &self.seed,
+            token: Some(token),
+            progress: self.progress,
+        };
+        let held = sitting.record(input, output, clock, &recorder).await;
         if let Err(error) = &held {
             recorder.record(What::GraderFault { message: error.to_string() }).await?;
         }
@@ -149,15 +170,90 @@ impl Hall<'_> {
         keep_logs(&environment, logs).await;
         Ok(())
     }
+}
 
-    async fn record(
-        &self,
-        environment: &Docker,
-        submitted: &Submitted,
-        rows: &[Vec<f64>],
-        clock: Clock,
-        recorder: &Recorder,
-    ) -> Result<(), ExamError> {
+/// A short exam at home: without faults, in a candidate's own environment, which runs.
+pub struct Rehearsal<'a> {
+    /// The engine.
+    pub engine: &'a Engine,
+    /// The exercise.
+    pub exercise: &'a Exercise,
+    /// Its exam, cut [for home](Exam::at_home).
+    pub exam: &'a Exam,
+    /// The workspace.
+    pub vetted: &'a Vetted,
+    /// Exact image tags by alias.
+    pub images: &'a Images,
+    /// The candidate's lease.
+    pub lease: &'a Record,
+    /// Where progress is told.
+    pub progress: &'a Progress,
+}
+
+impl Rehearsal<'_> {
+    /// Holds the short exam and writes its history into a folder that does not exist yet.
+    pub async fn hold(&self, manifest: &Manifest, history: &Path) -> Result<(), ExamError> {
+        let seed = Seed::fresh();
+        self.progress.step("asking the oracle");
+        let drawn = rows(&self.exercise.manifest.inputs, self.exam.rows, &mut seed.stream(&self.exercise.manifest.id, "rows"));
+        let artifacts = oracle(self.engine, &self.lease.id, self.exercise, self.images, &drawn).await?;
+        let environment = Docker::new(self.engine.clone(), &self.lease.project, &self.lease.id, self.lease.folder.clone());
+        let submitted = Submitted::new(self.vetted, self.exercise);
+        let clock = Clock::start();
+        let rules = Rules { exam: &self.exercise.exam.text, checks: &self.exercise.checks.text, requirements: &self.exercise.requirements };
+        let (recorder, writing) = Recorder::begin(history, manifest, &rules, move || clock.now_ns())?;
+        let (beside, input, output) = environment.beside(DRIVER, &[DRIVER])?;
+        let sitting = Sitting {
+            exercise: self.exercise,
+            exam: self.exam,
+            files: self.vetted.files(),
+            submitted: &submitted,
+            environment: &environment,
+            artifacts: &artifacts,
+            rows: &drawn,
+            seed: &seed,
+            token: None,
+            progress: self.progress,
+        };
+        let held = sitting.record(input, output, clock, &recorder).await;
+        drop(beside);
+        drop(recorder);
+        writing.finish()?;
+        held
+    }
+}
+
+/// What every version of the model answers to the rows, and what it is made of; by the name of its artifact.
+async fn oracle(engine: &Engine, lease: &str, exercise: &Exercise, images: &Images, rows: &[Row]) -> Result<BTreeMap<String, Artifact>, ExamError> {
+    let models = &exercise.manifest.models;
+    let image = images.get(&models.artifacts).unwrap_or(&models.artifacts);
+    let features: Vec<&[f64]> = rows.iter().map(|row| row.features.as_slice()).collect();
+    let said = run_once(engine, lease, image, serde_json::json!({ "rows": features }).to_string().as_bytes()).await?;
+    let artifacts: BTreeMap<String, Artifact> = serde_json::from_slice(&said).map_err(|error| ExamError::Oracle(error.to_string()))?;
+    match artifacts.get(&models.champion) {
+        Some(champion) if champion.scores.len() == rows.len() && champion.degraded.len() == rows.len() => Ok(artifacts),
+        _ => Err(ExamError::Oracle(format!("it has no scores of the champion, version {}", models.champion))),
+    }
+}
+
+/// An exam in an environment that runs.
+struct Sitting<'a> {
+    exercise: &'a Exercise,
+    exam: &'a Exam,
+    files: &'a Files,
+    submitted: &'a Submitted,
+    environment: &'a Docker,
+    artifacts: &'a BTreeMap<String, Artifact>,
+    rows: &'a [Row],
+    seed: &'a Seed,
+    token: Option<String>,
+    progress: &'a Progress,
+}
+
+impl Sitting<'_> {
+    /// Lets the driver of two streams send and ask, walks through the phases, and records all of it.
+    async fn record(&self, input: Input, output: Output, clock: Clock, recorder: &Recorder) -> Result<(), ExamError> {
+        let environment = self.environment;
         let (send, seen) = watch::channel(Seen::default());
         // Ended with this function, whatever happens in it.
         let mut listeners = JoinSet::new();
@@ -171,26 +267,47 @@ impl Hall<'_> {
             }
             Ok(())
         });
-        let (input, output) = environment.attach(DRIVER).await?;
-        let inference = answer::Inference { output: self.exercise.contract.inference.output.clone() };
-        let driver = Driver::open(input, output, clock, inference, recorder.clone(), send).await?;
-        let bodies = rows.iter().map(|row| request_body(&self.exercise.manifest.inputs, row)).collect();
-        driver.tell(&Command::Rows { rows: bodies }).await?;
-        self.watch(&driver, submitted).await?;
+        let driver = Driver::open(input, output, clock, answer::Inference::of(self.exercise), recorder.clone(), send).await?;
+        let inputs = &self.exercise.manifest.inputs;
+        let platform = Platform { driver: &driver, exercise: self.exercise, token: self.token.clone() };
+        platform.accounts(&accounts(inputs, self.rows)).await?;
+        let champion = platform.champion().await?.unwrap_or_else(|| self.exercise.manifest.models.champion.clone());
+        // In grading nobody can have moved it yet.
+        let champion = if self.token.is_some() { self.exercise.manifest.models.champion.clone() } else { champion };
+        let registered = || self.artifacts.iter().filter_map(|(name, artifact)| Some((name.parse::<u64>().ok()?, artifact)));
+        recorder.record(What::Champion { version: champion.clone() }).await?;
+        for (version, artifact) in registered() {
+            let (scores, degraded) = (artifact.scores.clone(), artifact.degraded.clone());
+            recorder.record(What::Expected { version: version.to_string(), scores, degraded }).await?;
+        }
+        let newest = registered().map(|(version, _)| version).max().unwrap_or(0);
+        let sound = registered().map(|(version, _)| version.to_string()).collect();
+        let bodies: Vec<String> = self.rows.iter().map(|row| request_body(inputs, &self.exercise.contract.inference.account, row)).collect();
+        driver.tell(&Command::Rows { rows: bodies.clone() }).await?;
+        self.watch(&driver).await?;
+        let id = &self.exercise.manifest.id;
         let mut conductor = Conductor {
             exam: self.exam,
+            phases: self.exam.order(&mut self.seed.stream(id, "order")),
             exercise: self.exercise,
-            submitted,
+            files: self.files,
+            submitted: self.submitted,
             environment,
             driver: &driver,
+            platform,
+            artifacts: self.artifacts,
+            sound,
+            champion,
+            question: bodies.first().cloned().unwrap_or_default(),
+            newest,
             recorder,
             seen,
-            random: self.seed.stream(&self.exercise.manifest.id, "targets"),
+            random: self.seed.stream(id, "targets"),
             progress: self.progress,
             disturbed: false,
         };
         self.progress.step("letting the submission settle");
-        conductor.settle(rows.first().map(Vec::as_slice).unwrap_or_default()).await?;
+        conductor.settle().await?;
         let conducted = tokio::select! {
             conducted = conductor.conduct() => conducted,
             // None of them ends while the environment runs, unless something broke.
@@ -199,38 +316,22 @@ impl Hall<'_> {
                 other => ExamError::driver(format!("a listener ended early: {other:?}")),
             }),
         };
+        drop(conductor);
         conducted?;
         driver.close(GOODBYE).await?;
         listeners.shutdown().await;
         Ok(())
     }
 
-    /// What every version of the model answers to the rows.
-    async fn oracle(&self, rows: &[Vec<f64>]) -> Result<BTreeMap<String, Vec<f64>>, ExamError> {
-        #[derive(serde::Deserialize)]
-        struct Answer {
-            scores: BTreeMap<String, Vec<f64>>,
-        }
-        let models = &self.exercise.manifest.models;
-        let image = self.images.get(&models.artifacts).unwrap_or(&models.artifacts);
-        let asked = serde_json::json!({ "rows": rows }).to_string();
-        let said = run_once(self.engine, &self.lease.record.id, image, asked.as_bytes()).await?;
-        let Answer { scores } = serde_json::from_slice(&said).map_err(|error| ExamError::Oracle(error.to_string()))?;
-        match scores.get(&models.champion) {
-            Some(champion) if champion.len() == rows.len() => Ok(scores),
-            _ => Err(ExamError::Oracle(format!("it has no scores of the champion, version {}", models.champion))),
-        }
-    }
-
     /// Begins to look at what is watched throughout the exam.
-    async fn watch(&self, driver: &Driver, submitted: &Submitted) -> Result<(), ExamError> {
+    async fn watch(&self, driver: &Driver) -> Result<(), ExamError> {
         let pager = self.exercise.manifest.platform.get(PAGER).and_then(|pager| pager.port).unwrap_or(80);
         let request = get(format!("http://{PAGER}:{pager}/healthz"), 1_000);
         driver.tell(&Command::Watch { name: "canary".to_owned(), every_ms: WATCH_CANARY_MS, request }).await?;
-        for (service, url) in submitted.readiness(self.exercise) {
+        for (service, url) in self.submitted.readiness(self.exercise) {
             driver.tell(&Command::Watch { name: readiness(&service), every_ms: WATCH_READY_MS, request: get(url, 1_000) }).await?;
         }
-        for prometheus in submitted.of_role("prometheus") {
+        for prometheus in self.submitted.of_role("prometheus") {
             let request = get(format!("http://{prometheus}:9090/api/v1/targets?state=active"), 2_000);
             driver.tell(&Command::Watch { name: answer::TARGETS.to_owned(), every_ms: WATCH_TARGETS_MS, request }).await?;
         }
@@ -240,13 +341,13 @@ impl Hall<'_> {
 
 impl Conductor<'_> {
     /// Gives the submission its time to come up, ends it as soon as users are served, and records what was deployed.
-    async fn settle(&mut self, row: &[f64]) -> Result<(), ExamError> {
+    async fn settle(&mut self) -> Result<(), ExamError> {
         let deadline = Instant::now() + Duration::from_secs(self.exam.settle_seconds);
         let role = self.exercise.contract.ready.role.clone();
         // Whether it came up is what the phases measure.
         self.ready_by(&role, deadline).await.ok();
         let mut request = self.submitted.inference(self.exercise, self.exam.timeout_ms);
-        request.body = Some(request_body(&self.exercise.manifest.inputs, row));
+        request.body = Some(self.question.clone());
         while Instant::now() < deadline && answer::plain(&self.driver.ask(request.clone()).await?).is_err() {
             sleep(Duration::from_millis(200)).await;
         }

@@ -6,8 +6,12 @@
 use std::time::Duration;
 
 use harness::document::{self, Problem, Problems};
+use rand_chacha::rand_core::Rng;
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+/// The longest hold of the exam at home, in seconds.
+const HOLD_AT_HOME: u64 = 10;
 
 /// The whole of `exam.yaml`.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -49,6 +53,12 @@ pub struct Phase {
     /// The number of seconds after which the phase is ended whatever its steps are waiting for.
     #[schemars(range(min = 1, max = 600))]
     pub cap_seconds: u64,
+    /// Phases that follow each other and share this word come in an order that is drawn from the exam's seed.
+    #[serde(default)]
+    pub shuffled: Option<String>,
+    /// Whether it is part of the short exam at home, which makes no faults; holds are cut to ten seconds there.
+    #[serde(default)]
+    pub at_home: bool,
     /// What is done, in order.
     pub steps: Vec<Step>,
 }
@@ -74,6 +84,8 @@ pub enum Condition {
         /// The role, as in `exercise.yaml`.
         role: String,
     },
+    /// Users are answered by the registry's champion, and it is a version that may be served.
+    ChampionServes {},
     /// A service of the role runs.
     Running {
         /// The role, as in `exercise.yaml`.
@@ -95,6 +107,30 @@ pub enum Step {
         /// The role, as in `exercise.yaml`.
         role: String,
     },
+    /// Gives the feature store a fault, and holds it to the end of the phase.
+    Features {
+        /// Which.
+        fault: FeatureFault,
+    },
+    /// Registers a version, under the next number.
+    Publish {
+        /// Which, by the name that the exercise's oracle knows.
+        artifact: String,
+        /// Whether it is registered with the digest that it has.
+        #[serde(default)]
+        digest: Digest,
+    },
+    /// Runs the contract's `deploy`, within the contract's time.
+    Deploy {
+        /// What is deployed.
+        version: Deployed,
+    },
+    /// Runs the contract's `rollback`, within the contract's time.
+    Rollback {},
+    /// Stops every service of the submission and starts them again.
+    Restart {},
+    /// Asks Prometheus for its rules and series, and for what every query of the dashboards gives.
+    Survey {},
     /// Lets a rule of the grader fire in the submission's Prometheus, once for each receiver, and waits for the pager to hear of it.
     Ring {
         /// Receivers of the contract.
@@ -102,6 +138,50 @@ pub enum Step {
         /// How long to wait for them in seconds.
         within_seconds: u64,
     },
+}
+
+/// What can be wrong with the feature store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FeatureFault {
+    /// It answers after two seconds.
+    Slow,
+    /// It answers 503.
+    Failing,
+    /// It answers what it knew an hour ago.
+    Stale,
+}
+
+impl FeatureFault {
+    /// Its name, as histories have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Slow => "slow",
+            Self::Failing => "failing",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+/// Whether a version is registered with the digest that it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Digest {
+    /// With its own.
+    #[default]
+    Right,
+    /// With another's.
+    Wrong,
+}
+
+/// What is deployed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Deployed {
+    /// The version that was registered last.
+    Latest,
+    /// A version that the registry does not have.
+    Unknown,
 }
 
 /// Whom an alert wakes, by the contract.
@@ -147,6 +227,37 @@ impl Exam {
             }
         }
         found
+    }
+
+    /// The phases in the order in which they are held.
+    pub fn order(&self, random: &mut impl Rng) -> Vec<&Phase> {
+        let mut order: Vec<&Phase> = self.phases.iter().collect();
+        for group in order.chunk_by_mut(|one, next| one.shuffled.is_some() && one.shuffled == next.shuffled) {
+            for last in (1..group.len()).rev() {
+                let drawn = usize::try_from(random.next_u64() % (last as u64 + 1)).unwrap_or(0);
+                group.swap(drawn, last);
+            }
+        }
+        order
+    }
+
+    /// The short exam that a candidate takes at home: the phases that say so, without long holds.
+    #[must_use]
+    pub fn at_home(&self) -> Self {
+        let mut short = self.clone();
+        short.phases.retain(|phase| phase.at_home);
+        short.settle_seconds = short.settle_seconds.min(HOLD_AT_HOME);
+        for phase in &mut short.phases {
+            phase.min_seconds = 1;
+            // The rule of a ring is part of what grading renders, and not of a candidate's own file.
+            phase.steps.retain(|step| !matches!(step, Step::Ring { .. }));
+            for step in &mut phase.steps {
+                if let Step::Hold { seconds } = step {
+                    *seconds = (*seconds).min(HOLD_AT_HOME);
+                }
+            }
+        }
+        short
     }
 
     /// The least time that the phases take together.

@@ -1,6 +1,6 @@
 //! The grader's own rule, which fires at once: it proves the way from the submission's Prometheus to the pager.
 
-use platform::protocol::Request;
+use ::platform::protocol::Request;
 use rand_chacha::rand_core::Rng;
 use serde_json::json;
 

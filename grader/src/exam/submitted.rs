@@ -1,8 +1,8 @@
 //! What was submitted, as the exam sees it: services by role, and the addresses that the contract gives them.
 
+use ::platform::protocol::Request;
 use harness::compose::{ServiceRole, Vetted};
-use harness::exercise::Exercise;
-use platform::protocol::Request;
+use harness::exercise::{Exercise, Role};
 
 /// The services of a submission.
 #[derive(Debug, Clone)]
@@ -42,6 +42,6 @@ impl Submitted {
 }
 
 fn address(exercise: &Exercise, role: &str, service: &str, path: &str) -> String {
-    let port = exercise.manifest.roles.get(role).map_or(80, |role| role.port);
+    let port = exercise.manifest.roles.get(role).map_or(80, Role::port);
     format!("http://{service}:{port}{path}")
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One event. Its number, by which evidence refers to it, is its line in `events.jsonl`, from 1.
@@ -66,6 +67,46 @@ pub enum What {
         version: String,
         /// The score of each row of the traffic.
         scores: Vec<f64>,
+        /// The score of each row when the model's defaults stand in for the feature store.
+        degraded: Vec<f64>,
+    },
+    /// A version was registered.
+    Published {
+        /// The version.
+        version: String,
+        /// What the exercise calls its artifact.
+        artifact: String,
+        /// Whether it was registered with the digest that it has.
+        digest_holds: bool,
+    },
+    /// What the registry said of its champion alias.
+    Alias {
+        /// The version that it points to, if there is one.
+        champion: Option<String>,
+    },
+    /// A command of the contract was run in the submission.
+    Command {
+        /// Which.
+        command: ReleaseCommand,
+        /// The version that it was given.
+        version: Option<String>,
+        /// When it began; it ended with this event.
+        began_ns: u64,
+        /// Its exit code; `None` when it was not over in time, or could not be run at all.
+        exit_code: Option<i64>,
+        /// The end of what it said.
+        output: String,
+    },
+    /// Every service of the submission was stopped and started again.
+    Restarted,
+    /// What the submission's Prometheus and dashboards hold.
+    Surveyed {
+        /// The alerting rules that are loaded.
+        alerts: Vec<AlertRule>,
+        /// The dashboards' queries and what they gave.
+        panels: Vec<Panel>,
+        /// How many series Prometheus holds, if it said so.
+        series: Option<u64>,
     },
     /// The version that users must be served.
     Champion {
@@ -156,6 +197,59 @@ pub enum What {
         /// The remark.
         text: String,
     },
+}
+
+/// A command of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReleaseCommand {
+    /// Makes a version the champion.
+    Deploy,
+    /// Goes back to the champion before the last deploy.
+    Rollback,
+    /// Says what is served.
+    Status,
+}
+
+impl ReleaseCommand {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deploy => "deploy",
+            Self::Rollback => "rollback",
+            Self::Status => "status",
+        }
+    }
+}
+
+/// An alerting rule, as Prometheus has loaded it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertRule {
+    /// The alert's name.
+    pub name: String,
+    /// Whom it wakes, by the contract's label; empty without one.
+    pub urgency: String,
+    /// Its annotation `runbook_url`; empty without one.
+    pub runbook: String,
+    /// Whether the submission has the file that the annotation names.
+    pub runbook_found: bool,
+    /// Why it could not be evaluated, else empty.
+    pub error: String,
+}
+
+/// A query of a dashboard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Panel {
+    /// The dashboard's file.
+    pub file: String,
+    /// The panel's title.
+    pub title: String,
+    /// The query, with variables filled in.
+    pub query: String,
+    /// How many series it gave.
+    pub series: usize,
+    /// Why it could not be asked, else empty.
+    pub error: String,
 }
 
 /// How a phase ended.

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use event::{Alert, Event, PhaseEnd, RequestResult, Target, What};
+pub use event::{Alert, AlertRule, Event, Panel, PhaseEnd, ReleaseCommand, RequestResult, Target, What};
 pub use write::{Recorder, Rules, Writing};
 
 /// The format that this program writes, and the newest that it reads.

@@ -60,9 +60,14 @@ impl Recorder {
         Ok((Self { send, now_ns: Arc::new(now_ns) }, Writing { thread }))
     }
 
+    /// Nanoseconds since the exam began.
+    pub fn now_ns(&self) -> u64 {
+        (self.now_ns)()
+    }
+
     /// Records something that happened just now.
     pub async fn record(&self, what: What) -> Result<(), HistoryError> {
-        self.record_at((self.now_ns)(), what).await
+        self.record_at(self.now_ns(), what).await
     }
 
     /// Records something that happened at a known time.

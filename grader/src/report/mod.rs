@@ -141,7 +141,7 @@ impl Report {
         let (exam, rubric) = rules(history)?;
         let judgements = judge(history, &exam, &rubric);
         let manifest = &history.manifest;
-        let score = score(&judgements, &rubric, &manifest.baseline, manifest.pass_mark);
+        let score = score(&judgements, &rubric, manifest);
         let titles: BTreeMap<&str, &str> = rubric.checks.iter().map(|check| (check.id.as_str(), check.title.as_str())).collect();
         let mut checks = Vec::new();
         for check in &rubric.checks {

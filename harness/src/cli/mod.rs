@@ -5,6 +5,7 @@ mod error;
 mod gc;
 mod images;
 mod list;
+mod reset;
 mod start;
 mod status;
 mod stop;
@@ -24,6 +25,7 @@ Examples:
   harness start model-down                  broken, in work/model-down
   harness start model-down --seed acme-42   always the same breaks
   harness status --dir work/model-down      what runs, and how long is left
+  harness reset --dir work/model-down       back to the beginning; keeps a copy
   harness stop --dir work/model-down        ends it; files and volumes stay
 
 Exit codes:
@@ -49,6 +51,8 @@ enum Command {
     Start(start::Arguments),
     /// Says what runs, under which addresses, and how long is left.
     Status(status::Arguments),
+    /// Puts a workspace back to the beginning, and keeps a copy of what was there.
+    Reset(reset::Arguments),
     /// Ends an environment; the workspace stays as it is.
     Stop(stop::Arguments),
     /// Removes what dead commands and lost workspaces left behind.
@@ -78,6 +82,7 @@ async fn run(cli: Cli) -> Result<(), CliError> {
         Command::List(arguments) => arguments.run(&exercises(cli.exercises)?),
         Command::Start(arguments) => arguments.run(&exercises(cli.exercises)?).await,
         Command::Status(arguments) => arguments.run(cli.exercises).await,
+        Command::Reset(arguments) => arguments.run(&exercises(cli.exercises)?).await,
         Command::Stop(arguments) => arguments.run().await,
         Command::Gc(arguments) => arguments.run().await,
         Command::Images(arguments) => arguments.run(&exercises(cli.exercises)?).await,

@@ -39,11 +39,20 @@ pub(super) struct Arguments {
     /// The workspace; else `work/EXERCISE`.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
+    /// Only makes the workspace; nothing is started.
+    #[arg(long)]
+    only_files: bool,
 }
 
 impl Arguments {
     pub(super) async fn run(self, exercises: &Path) -> Result<(), CliError> {
         let exercise = Exercise::find(&self.exercise, exercises)?;
+        if self.only_files {
+            let dir = self.dir.clone().unwrap_or_else(|| Path::new("work").join(&exercise.manifest.id));
+            self.workspace(&exercise, &dir)?;
+            eprintln!("{}", super::folder(&dir)?.display());
+            return Ok(());
+        }
         let engine = Engine::connect().await?;
         let leases = Leases::open().map_err(CliError::Leases)?;
         sweep_dead(&engine, &leases).await?;
@@ -83,9 +92,7 @@ impl Arguments {
     fn workspace(&self, exercise: &Exercise, dir: &Path) -> Result<bool, CliError> {
         let chosen = self.seed.is_some() || !self.breaks.is_empty() || self.reference;
         if dir.join(VARIANT_FILE).is_file() {
-            let text = std::fs::read(dir.join(VARIANT_FILE)).map_err(CliError::file(dir))?;
-            let found: VariantFile = serde_json::from_slice(&text)
-                .map_err(|error| CliError::usage(format!("`{}`: {error}; choose another folder with --dir", dir.join(VARIANT_FILE).display())))?;
+            let found = found(dir)?;
             let same = found.exercise == exercise.manifest.id;
             if same && (!chosen || self.variant(exercise)? == found.variant(exercise)?) {
                 return Ok(false);
@@ -101,13 +108,7 @@ impl Arguments {
         if !empty {
             return Err(CliError::usage(format!("`{}` is neither empty nor a workspace; choose another folder with --dir", dir.display())));
         }
-        let files = render_workspace(exercise, &self.variant(exercise)?)?;
-        let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        std::fs::create_dir_all(parent).map_err(CliError::file(parent))?;
-        // Made whole beside its place and moved there: a workspace is never half there.
-        let made = tempfile::Builder::new().prefix(".modeldown-").tempdir_in(parent).map_err(CliError::file(parent))?;
-        write_files(&files.into(), made.path())?;
-        std::fs::rename(made.path(), dir).map_err(CliError::file(dir))?;
+        make(exercise, &self.variant(exercise)?, dir)?;
         Ok(true)
     }
 
@@ -120,6 +121,23 @@ impl Arguments {
             Ok(Variant::named(exercise, &self.breaks)?)
         }
     }
+}
+
+/// Makes a workspace in a folder that is empty or not there: whole beside its place, and moved there, so that it is never half there.
+pub(super) fn make(exercise: &Exercise, variant: &Variant, dir: &Path) -> Result<(), CliError> {
+    let files = render_workspace(exercise, variant)?;
+    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(parent).map_err(CliError::file(parent))?;
+    let made = tempfile::Builder::new().prefix(".modeldown-").tempdir_in(parent).map_err(CliError::file(parent))?;
+    write_files(&files.into(), made.path())?;
+    std::fs::rename(made.path(), dir).map_err(CliError::file(dir))
+}
+
+/// The variant that a folder says it is.
+pub(super) fn found(dir: &Path) -> Result<VariantFile, CliError> {
+    let path = dir.join(VARIANT_FILE);
+    let text = std::fs::read(&path).map_err(CliError::file(&path))?;
+    serde_json::from_slice(&text).map_err(|error| CliError::usage(format!("`{}`: {error}; choose another folder with --dir", path.display())))
 }
 
 /// The candidate's lease of the folder, else a new one.

@@ -71,11 +71,27 @@ fn show(record: &Record, services: &[Service], exercises: Option<&Path>) {
         return;
     }
     let mut table = Table::new();
-    table.load_style(NOTHING).set_header(["SERVICE", "STATE", "HEALTH", "ADDRESS"]);
+    table.load_style(NOTHING).set_header(["SERVICE", "STATE", "ADDRESS"]);
     for service in services {
         let exited = service.exit_code.map(|code| format!(" ({code})")).unwrap_or_default();
+        let health = service.health.as_ref().filter(|_| service.state == "running").map(|health| format!(", {health}")).unwrap_or_default();
+        let since = service.unwell_since.as_deref().and_then(ago).map(|ago| format!(" for {ago}")).unwrap_or_default();
         let addresses: Vec<String> = service.published.iter().map(|(_, port)| format!("http://127.0.0.1:{port}")).collect();
-        table.add_row([service.name.clone(), format!("{}{exited}", service.state), service.health.clone().unwrap_or_default(), addresses.join(" ")]);
+        table.add_row([service.name.clone(), format!("{}{exited}{health}{since}", service.state), addresses.join(" ")]);
     }
     println!("{}", table.trim_fmt());
+    let pager = services.iter().find(|service| service.name == "pager").and_then(|pager| pager.published.first());
+    if let Some((_, port)) = pager {
+        println!("\nWhom your alerts have reached: http://127.0.0.1:{port}");
+    }
+}
+
+/// How long ago a moment was, in words.
+fn ago(moment: &str) -> Option<String> {
+    let seconds = jiff::Timestamp::now().duration_since(moment.parse().ok()?).as_secs().max(0);
+    Some(match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        _ => format!("{} h", seconds / 3_600),
+    })
 }

@@ -48,6 +48,11 @@ pub struct ServiceRole {
 }
 
 impl Vetted {
+    /// The submission's files.
+    pub fn files(&self) -> &Files {
+        &self.files
+    }
+
     /// The services with their roles and limits.
     pub fn services(&self, manifest: &Manifest) -> Vec<ServiceRole> {
         let services = self.file.services.iter();
@@ -174,7 +179,7 @@ impl Check<'_> {
             }
         }
         let Some(role) = role(service).and_then(|role| self.manifest.roles.get(&role)).filter(|role| role.trusted) else { return };
-        let address = format!("http://127.0.0.1:{}/", role.port);
+        let address = format!("http://127.0.0.1:{}/", role.port());
         let is_probe = match &check.test {
             None => true,
             Some(model::Words::List(words)) => {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::model::{DependsOn, Service};
 use super::{Images, Mount, Vetted, memory_mib, monitoring, role};
-use crate::exercise::{Contract, Files, Manifest, PlatformService};
+use crate::exercise::{Contract, Files, Manifest, PlatformService, Role};
 
 /// Where grading's Prometheus finds the grader's rules.
 pub const RULES_FOLDER: &str = "/etc/modeldown";
@@ -91,7 +91,7 @@ fn network_list(manifest: &Manifest, ownership: &Ownership) -> Map<String, Value
     names.into_iter().map(|name| (name.clone(), json!({ "internal": true, "labels": ownership.labels() }))).collect()
 }
 
-fn platform_service(service: &PlatformService, images: &Images, ownership: &Ownership) -> Map<String, Value> {
+fn platform_service(name: &str, service: &PlatformService, images: &Images, ownership: &Ownership) -> Map<String, Value> {
     let image = images.get(&service.image).cloned().unwrap_or_else(|| service.image.clone());
     let memory = "64m";
     let rendered = json!({
@@ -110,10 +110,22 @@ fn platform_service(service: &PlatformService, images: &Images, ownership: &Owne
         "labels": ownership.labels(),
         "logging": { "driver": "json-file", "options": { "max-size": "64m", "max-file": "1" } },
     });
-    match rendered {
-        Value::Object(rendered) => rendered,
-        _ => Map::new(),
+    let Value::Object(mut rendered) = rendered else { return Map::new() };
+    if let Some(folder) = &service.volume {
+        rendered.insert("volumes".to_owned(), json!([format!("{}:{folder}", platform_volume(name))]));
     }
+    rendered
+}
+
+/// The volume of a platform's service: no submission's has such a name.
+fn platform_volume(service: &str) -> String {
+    format!("modeldown-{service}")
+}
+
+/// The platform's volumes.
+fn platform_volumes(manifest: &Manifest, ownership: &Ownership) -> impl Iterator<Item = (String, Value)> {
+    let kept = manifest.platform.iter().filter(|(_, service)| service.volume.is_some());
+    kept.map(|(name, _)| (platform_volume(name), json!({ "labels": ownership.labels() })))
 }
 
 /// The override that hardens a candidate's own file at home: Compose lays it over `compose.yaml`.
@@ -125,7 +137,7 @@ pub fn cage(vetted: &Vetted, manifest: &Manifest, contract: &Contract, images: &
         let mut joined = networks(service, manifest);
         if let Some(published) = wanted.filter(|role| role.publish) {
             joined.push("edge".to_owned());
-            rendered.insert("ports".to_owned(), json!([format!("127.0.0.1::{}", published.port)]));
+            rendered.insert("ports".to_owned(), json!([format!("127.0.0.1::{}", published.port())]));
         }
         rendered.insert("networks".to_owned(), json!(joined));
         if service.build.is_some() {
@@ -134,7 +146,7 @@ pub fn cage(vetted: &Vetted, manifest: &Manifest, contract: &Contract, images: &
         services.insert(name.clone(), Value::Object(rendered));
     }
     for (name, service) in &manifest.platform {
-        let mut rendered = platform_service(service, images, ownership);
+        let mut rendered = platform_service(name, service, images, ownership);
         rendered.insert("restart".to_owned(), json!("unless-stopped"));
         if let (true, Some(port)) = (service.publish, service.port) {
             let joined: Vec<&String> = service.networks.iter().collect();
@@ -143,7 +155,7 @@ pub fn cage(vetted: &Vetted, manifest: &Manifest, contract: &Contract, images: &
         }
         if name == "driver" {
             let target = vetted.services(manifest).into_iter().find(|service| service.role.as_deref() == Some(contract.inference.role.as_str()));
-            let port = manifest.roles.get(&contract.inference.role).map_or(80, |role| role.port);
+            let port = manifest.roles.get(&contract.inference.role).map_or(80, Role::port);
             let url = format!(
                 "http://{}:{port}{}",
                 target.map_or_else(|| contract.inference.role.clone(), |target| target.service),
@@ -153,21 +165,26 @@ pub fn cage(vetted: &Vetted, manifest: &Manifest, contract: &Contract, images: &
             rendered.insert("command".to_owned(), json!(["driver", "background", "--url", url, "--rate", rate, "--rows", "/rows/rows.jsonl"]));
             rendered.insert("volumes".to_owned(), json!(["./.modeldown:/rows:ro"]));
         }
+        if name == "features" {
+            rendered.insert("command".to_owned(), json!(["features", "/rows/accounts.json"]));
+            rendered.insert("volumes".to_owned(), json!(["./.modeldown:/rows:ro"]));
+        }
         services.insert(name.clone(), Value::Object(rendered));
     }
     let mut networks = network_list(manifest, ownership);
     // Ports are published from here only, and nothing gets out: no address is translated.
     let edge = json!({ "driver_opts": { "com.docker.network.bridge.enable_ip_masquerade": "false" }, "labels": ownership.labels() });
     networks.insert("edge".to_owned(), edge);
-    let volumes: Map<String, Value> = vetted.file.volumes.keys().map(|name| (name.clone(), json!({ "labels": ownership.labels() }))).collect();
+    let own = vetted.file.volumes.keys().map(|name| (name.clone(), json!({ "labels": ownership.labels() })));
+    let volumes: Map<String, Value> = own.chain(platform_volumes(manifest, ownership)).collect();
     write(
         "# Generated by `harness start`: the limits under which your deployment is graded.\n",
         &json!({ "services": services, "networks": networks, "volumes": volumes }),
     )
 }
 
-/// The whole file for grading, and the folder that it builds from.
-pub fn render(vetted: &Vetted, manifest: &Manifest, images: &Images, ownership: &Ownership) -> Rendered {
+/// The whole file for grading, and the folder that it builds from. Platform services obey whoever has the control token.
+pub fn render(vetted: &Vetted, manifest: &Manifest, images: &Images, ownership: &Ownership, control: &str) -> Rendered {
     let mut files: Files =
         vetted.files.iter().filter(|(path, _)| !path.starts_with(".modeldown/")).map(|(path, content)| (path.clone(), content.clone())).collect();
     let waited_for: Vec<&str> =
@@ -175,6 +192,7 @@ pub fn render(vetted: &Vetted, manifest: &Manifest, images: &Images, ownership: 
     let mut services = Map::new();
     let mut volumes: BTreeMap<String, Value> =
         vetted.file.volumes.keys().map(|name| (name.clone(), json!({ "labels": ownership.labels() }))).collect();
+    volumes.extend(platform_volumes(manifest, ownership));
     for (name, service) in &vetted.file.services {
         let wanted = role(service);
         let mut rendered = hardened(name, service, manifest, ownership);
@@ -237,7 +255,9 @@ pub fn render(vetted: &Vetted, manifest: &Manifest, images: &Images, ownership: 
         services.insert(name.clone(), Value::Object(rendered));
     }
     for (name, service) in &manifest.platform {
-        services.insert(name.clone(), Value::Object(platform_service(service, images, ownership)));
+        let mut rendered = platform_service(name, service, images, ownership);
+        rendered.insert("environment".to_owned(), json!({ "CONTROL_TOKEN": control }));
+        services.insert(name.clone(), Value::Object(rendered));
     }
     let text = write("", &json!({ "services": services, "networks": network_list(manifest, ownership), "volumes": volumes }));
     files.insert(super::COMPOSE_FILE.to_owned(), text.into_bytes());

@@ -126,7 +126,7 @@ fn both_renderings_hold_the_same_limits() {
     let images: Images = exercise.manifest.aliases.iter().map(|alias| (alias.clone(), format!("{alias}:0123"))).collect();
     let parse = |text: &str| crate::document::Document::parse("x", text).expect("it is YAML").root.value();
     let caged = parse(&cage(&vetted, &exercise.manifest, &exercise.contract, &images, &ownership()));
-    let rendered = render(&vetted, &exercise.manifest, &images, &ownership());
+    let rendered = render(&vetted, &exercise.manifest, &images, &ownership(), "token");
     let rendered_file = parse(std::str::from_utf8(&rendered.files[COMPOSE_FILE]).expect("text"));
     for name in ["model-blue", "model-green", "lb", "prometheus", "alertmanager"] {
         for key in ["cap_drop", "security_opt", "pids_limit", "mem_limit", "memswap_limit", "init", "read_only", "tmpfs"] {
@@ -176,7 +176,7 @@ fn texts_stay_texts() {
     let odd = "MODEL_PATH: /models/3\n      RELEASE: \"2024-05-01\"\n      COUNT: \"1_000\"\n      SWITCH: \"on\"";
     files.insert(COMPOSE_FILE.to_owned(), text.replacen("MODEL_PATH: /models/3", odd, 1).into_bytes());
     let images = Images::new();
-    let rendered = render(&vet(&files, &exercise.manifest).expect("it passes"), &exercise.manifest, &images, &ownership());
+    let rendered = render(&vet(&files, &exercise.manifest).expect("it passes"), &exercise.manifest, &images, &ownership(), "token");
     let file = std::str::from_utf8(&rendered.files[COMPOSE_FILE]).expect("text");
     for quoted in ["\"2024-05-01\"", "\"1_000\"", "\"on\""] {
         assert!(file.contains(quoted), "{quoted}");

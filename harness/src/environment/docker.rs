@@ -3,19 +3,24 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::process::Stdio;
 use std::time::Duration;
 
 use bollard::container::LogOutput;
-use bollard::models::EventMessage;
+use bollard::exec::{StartExecOptions, StartExecResults};
+use bollard::models::{ContainerState, EventMessage, ExecConfig, HealthStatusEnum};
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, EventsOptionsBuilder, InspectContainerOptions, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
-    LogsOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder, UploadToContainerOptionsBuilder,
+    LogsOptionsBuilder, RemoveContainerOptionsBuilder, RestartContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
+    UploadToContainerOptionsBuilder,
 };
 use bytes::Bytes;
 use futures_util::future::join_all;
 use futures_util::{Stream, StreamExt};
 use tokio::io::AsyncWrite;
+use tokio::process::Child;
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::io::ReaderStream;
 
 use super::sweep::{Sweep, sweep};
 use crate::compose::{COMPOSE_FILE, ROLE_LABEL};
@@ -26,6 +31,8 @@ use crate::exit::Owner;
 const FULL: u64 = 256 << 20;
 /// The most of a service's log that is kept.
 const LOG_LIMIT: usize = 256 * 1024;
+/// The most of a command's output that is kept.
+const OUTPUT_LIMIT: usize = 4 * 1024;
 
 /// How often the engine is asked while something is waited for.
 const LOOK: Duration = Duration::from_millis(200);
@@ -89,6 +96,8 @@ pub struct Service {
     pub health: Option<String>,
     /// The exit code, where it is not running.
     pub exit_code: Option<i64>,
+    /// Since when it is not well, RFC 3339; `None` where it is, or where Docker does not tell.
+    pub unwell_since: Option<String>,
     /// Its IP addresses in the environment's networks.
     pub addresses: Vec<String>,
     /// Ports: in the container, on the loopback interface.
@@ -241,6 +250,18 @@ impl Docker {
         Ok((attached.input, Box::pin(attached.output.filter_map(stdout))))
     }
 
+    /// Runs a command in a second container of a service, beside the one that runs, with both ends of its standard streams. It ends
+    /// with its input, or when what is returned first is dropped.
+    pub fn beside(&self, service: &str, command: &[&str]) -> Result<(Beside, Input, Output), EnvironmentError> {
+        let mut run = self.engine.command();
+        run.current_dir(&self.folder).args(["compose", "--progress", "quiet", "--project-name", &self.project, "run", "--rm", "--no-deps", "-T"]);
+        run.arg(service).args(command).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let failed = |why: String| EnvironmentError::Compose { command: format!("compose run {service}"), output: why, owner: Owner::Engine };
+        let mut child = run.process_group(0).kill_on_drop(true).spawn().map_err(|error| failed(error.to_string()))?;
+        let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else { return Err(failed("it has no streams".to_owned())) };
+        Ok((Beside { _child: child }, Box::pin(stdin), Box::pin(ReaderStream::new(stdout))))
+    }
+
     /// What a service says from its first byte on, without an end while it runs.
     pub fn follow(&self, service: &str) -> Output {
         let options = LogsOptionsBuilder::new().stdout(true).follow(true).build();
@@ -296,14 +317,66 @@ impl Docker {
         self.refusable(put).await
     }
 
+    /// Runs a command in a service of a submission and says how it ended, with the end of its output. `None` for a command that was
+    /// not over in time: its service is started anew, so that nothing of it goes on. `Err` with the engine's words where it could not
+    /// be run at all.
+    pub async fn exec(&self, service: &str, command: &[String], limit: Duration) -> Result<Result<Option<(i64, String)>, String>, EnvironmentError> {
+        let api = &self.engine.api;
+        let container = self.container(service);
+        let config = ExecConfig { cmd: Some(command.to_vec()), attach_stdout: Some(true), attach_stderr: Some(true), ..Default::default() };
+        let created = match api.create_exec(&container, config).await {
+            Ok(created) => created,
+            Err(error) => return Ok(self.refusable(Err(error)).await?.map(|()| None)),
+        };
+        let started = match api.start_exec(&created.id, None::<StartExecOptions>).await {
+            Ok(StartExecResults::Attached { output, .. }) => output,
+            Ok(StartExecResults::Detached) => return Ok(Err("the engine did not attach to the command".to_owned())),
+            Err(error) => return Ok(self.refusable(Err(error)).await?.map(|()| None)),
+        };
+        let mut said = Vec::new();
+        let read = async {
+            let mut output = started;
+            while let Some(Ok(line)) = output.next().await {
+                said.extend_from_slice(&line.into_bytes());
+                let excess = said.len().saturating_sub(OUTPUT_LIMIT);
+                said.drain(..excess);
+            }
+        };
+        if timeout(limit, read).await.is_err() {
+            let options = RestartContainerOptionsBuilder::new().t(0).build();
+            drop(self.refusable(api.restart_container(&container, Some(options)).await).await?);
+            return Ok(Ok(None));
+        }
+        let ended = api.inspect_exec(&created.id).await?;
+        // A container that died under its command takes the exit code with it.
+        Ok(Ok(Some((ended.exit_code.unwrap_or(137), String::from_utf8_lossy(&said).into_owned()))))
+    }
+
+    /// Stops services of a submission and starts them again, each for itself, as a machine does that boots; says what could not be.
+    pub async fn restart(&self, services: &[String]) -> Result<Vec<String>, EnvironmentError> {
+        let running: Vec<Service> = self.services().await?.into_iter().filter(|service| services.contains(&service.name)).collect();
+        self.stop_all(&running).await?;
+        let mut complaints = Vec::new();
+        let starts = running.iter().map(|service| self.engine.api.start_container(&service.container, None::<StartContainerOptions>));
+        for (service, started) in running.iter().zip(join_all(starts).await) {
+            if let Err(why) = self.refusable(started).await? {
+                complaints.push(format!("`{}` could not be started again: {why}", service.name));
+            }
+        }
+        Ok(complaints)
+    }
+
     /// Stops every container, all at once, and keeps them.
     pub async fn stop(&self) -> Result<(), EnvironmentError> {
-        let services = self.services().await?;
+        self.stop_all(&self.services().await?).await
+    }
+
+    async fn stop_all(&self, services: &[Service]) -> Result<(), EnvironmentError> {
         let stop = |container: String| async move {
             let options = StopContainerOptionsBuilder::new().t(5).build();
             self.engine.api.stop_container(&container, Some(options)).await
         };
-        let stopped = join_all(services.into_iter().filter(|service| service.state != "exited").map(|service| stop(service.container))).await;
+        let stopped = join_all(services.iter().filter(|service| service.state != "exited").map(|service| stop(service.container.clone()))).await;
         // One that stopped by itself meanwhile is what was wanted.
         stopped
             .into_iter()
@@ -320,6 +393,7 @@ impl Docker {
             let labels = container.labels.unwrap_or_default();
             let id = container.id.unwrap_or_default();
             let state = self.engine.api.inspect_container(&id, None::<InspectContainerOptions>).await?.state.unwrap_or_default();
+            let unwell_since = unwell_since(&state);
             let health = state.health.and_then(|health| health.status).map(|status| status.to_string()).filter(|status| status != "none");
             let state_word = state.status.map(|status| status.to_string()).unwrap_or_default();
             let networks = container.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
@@ -329,6 +403,7 @@ impl Docker {
                 name: labels.get("com.docker.compose.service").cloned().unwrap_or_default(),
                 role: labels.get(ROLE_LABEL).cloned(),
                 exit_code: state.exit_code.filter(|_| state_word == "exited"),
+                unwell_since,
                 container: id,
                 state: state_word,
                 addresses: addresses.collect(),
@@ -364,6 +439,34 @@ impl Docker {
     pub async fn close(&self) -> Result<(), EnvironmentError> {
         sweep(&self.engine, &self.lease, Sweep::Everything).await
     }
+}
+
+/// Since when a container is not well: when it ended, when it was started and has not got ready since, or when its health check began
+/// to fail. Docker keeps the last few checks only; before them it is reckoned back from their distance.
+fn unwell_since(state: &ContainerState) -> Option<String> {
+    if state.running != Some(true) {
+        return state.finished_at.clone();
+    }
+    let health = state.health.as_ref()?;
+    match health.status? {
+        HealthStatusEnum::STARTING => state.started_at.clone(),
+        HealthStatusEnum::UNHEALTHY => {
+            let streak = usize::try_from(health.failing_streak?).ok()?;
+            let starts: Vec<jiff::Timestamp> = health.log.iter().flatten().filter_map(|check| check.start.as_ref()?.parse().ok()).collect();
+            let (first, last) = (*starts.first()?, *starts.last()?);
+            let Some(before) = streak.checked_sub(starts.len()) else { return Some(starts[starts.len() - streak].to_string()) };
+            let gaps = i32::try_from(starts.len().saturating_sub(1).max(1)).ok()?;
+            let earlier = last.duration_since(first) / gaps * i32::try_from(before).ok()?;
+            first.checked_sub(earlier).ok().map(|since| since.to_string())
+        }
+        _ => None,
+    }
+}
+
+/// A container that runs beside its service's.
+#[derive(Debug)]
+pub struct Beside {
+    _child: Child,
 }
 
 /// What a service is told.

@@ -64,8 +64,9 @@ pub struct Role {
     /// How many services of the role there must be at least.
     #[schemars(range(min = 1, max = 8))]
     pub replicas: usize,
-    /// The port that it listens on.
-    pub port: u16,
+    /// The port that it listens on, if it does.
+    #[serde(default)]
+    pub port: Option<u16>,
     /// The networks that it joins.
     pub networks: BTreeSet<String>,
     /// The memory limit in MiB of a service that sets none.
@@ -86,6 +87,13 @@ pub struct Role {
     pub scratch: BTreeSet<String>,
 }
 
+impl Role {
+    /// The port that it listens on.
+    pub fn port(&self) -> u16 {
+        self.port.unwrap_or(80)
+    }
+}
+
 /// A trusted service that the harness adds.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -101,6 +109,9 @@ pub struct PlatformService {
     /// Whether its port is published on the loopback interface at home.
     #[serde(default)]
     pub publish: bool,
+    /// A folder whose content outlives its container.
+    #[serde(default)]
+    pub volume: Option<String>,
 }
 
 /// What a submission may use up.
@@ -121,12 +132,15 @@ pub struct ExerciseImage {
     pub target: String,
 }
 
-/// One feature of the model.
+/// One feature of the model: part of every request, or known to the feature store.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
     /// Its name, as requests call it.
     pub name: String,
+    /// Whether the feature store knows it; requests name the account and leave it out.
+    #[serde(default)]
+    pub stored: bool,
     /// How its values are distributed.
     pub distribution: Distribution,
 }
@@ -155,9 +169,11 @@ pub enum Distribution {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Models {
+    /// What the registry calls the model.
+    pub name: String,
     /// The version that users must be served.
     pub champion: String,
-    /// The image that holds the artifacts; given rows on stdin it answers every version's scores.
+    /// The image that knows every version, also those that an exam releases: given rows on stdin it answers their scores and artifacts.
     pub artifacts: String,
 }
 
@@ -177,6 +193,14 @@ pub struct Contract {
     pub inference: Inference,
     /// How a replica says that it can answer.
     pub ready: Ready,
+    /// How versions are released.
+    pub release: ReleaseCommands,
+    /// The registry's address.
+    pub registry: String,
+    /// The feature store's address.
+    pub features: String,
+    /// The folder of the Grafana dashboards.
+    pub dashboards: String,
     /// How an alert says whom it wakes.
     pub alerts: Alerts,
     /// Where the pager is called, by receiver.
@@ -191,6 +215,8 @@ pub struct Inference {
     pub role: String,
     /// The path of the Open Inference Protocol's request.
     pub path: String,
+    /// The input tensor that names the account.
+    pub account: String,
     /// The output tensor that holds the score.
     pub output: String,
 }
@@ -203,6 +229,26 @@ pub struct Ready {
     pub role: String,
     /// The path that answers 200.
     pub path: String,
+}
+
+/// How versions are released: commands, run in the service of a role.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReleaseCommands {
+    /// The role of the service.
+    pub role: String,
+    /// Makes a version the champion; the version follows as the last word.
+    #[schemars(length(min = 1))]
+    pub deploy: Vec<String>,
+    /// Goes back to the champion before the last deploy.
+    #[schemars(length(min = 1))]
+    pub rollback: Vec<String>,
+    /// Says as JSON what is served.
+    #[schemars(length(min = 1))]
+    pub status: Vec<String>,
+    /// How long a command may take.
+    #[schemars(range(min = 1, max = 300))]
+    pub within_seconds: u64,
 }
 
 /// How an alert says whom it wakes.

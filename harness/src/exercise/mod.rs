@@ -13,9 +13,9 @@ use crate::document::{self, Document, Problem, Problems};
 
 pub use manifest::{
     Alerts, Background, Break, Budget, Contract, Difficulty, Distribution, Edit, EngineKind, ExerciseImage, Inference, Input, Manifest, Models,
-    PlatformService, Ready, Role,
+    PlatformService, Ready, ReleaseCommands, Role,
 };
-pub use seed::{NoSeed, Seed, request_body, rows};
+pub use seed::{NoSeed, Row, Seed, accounts, request_body, rows};
 pub use workspace::{VARIANT_FILE, Variant, VariantFile, render_workspace};
 
 /// Files by their path relative to some folder, with `/` between the parts.
@@ -318,7 +318,8 @@ mod tests {
         let exercise = model_down();
         let mut random = Seed::new("fixed").expect("it is a seed").stream("model-down", "rows");
         let drawn = rows(&exercise.manifest.inputs, 2, &mut random);
-        insta::assert_snapshot!(request_body(&exercise.manifest.inputs, &drawn[0]));
+        insta::assert_snapshot!(request_body(&exercise.manifest.inputs, "account", &drawn[0]));
+        assert_eq!(accounts(&exercise.manifest.inputs, &drawn).as_object().map(serde_json::Map::len), Some(2));
     }
 
     #[test]
@@ -334,10 +335,10 @@ mod tests {
         let broken =
             "id: other\ntitle: t\ncompetency: c\ndifficulty: trivial\nminutes: 1\nfails: [a]\nedits: [{file: nowhere, find: a, replace: b}]\n";
         std::fs::write(dir.join("breaks/odd.yaml"), broken).expect("writable");
-        std::fs::write(dir.join("contract.yaml"), "inference: {role: lb, path: /x, output: score, colour: red}\n").expect("writable");
+        std::fs::write(dir.join("contract.yaml"), "inference: {role: lb, path: /x, account: a, output: score, colour: red}\n").expect("writable");
         let Err(ExerciseError::Malformed(Problems(problems))) = Exercise::load(&dir) else { panic!("it must be refused") };
         let said = Problems(problems).to_string();
-        for expected in ["odd.yaml:4:13: ", "known: easy, medium, hard", "contract.yaml:1:48: unknown key `colour`", "contract.yaml:1:1: "] {
+        for expected in ["odd.yaml:4:13: ", "known: easy, medium, hard", "contract.yaml:1:60: unknown key `colour`", "contract.yaml:1:1: "] {
             assert!(said.contains(expected), "{expected} is missing in\n{said}");
         }
     }

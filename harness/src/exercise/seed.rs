@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::manifest::{Distribution, Input};
@@ -63,8 +64,19 @@ fn unit(random: &mut ChaCha8Rng) -> f64 {
     whole / 9_007_199_254_740_992.0
 }
 
-/// Draws rows of features, rounded to four places so that every machine draws the same.
-pub fn rows(inputs: &[Input], count: usize, random: &mut ChaCha8Rng) -> Vec<Vec<f64>> {
+/// A transaction of the traffic.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// The account that it names, which nobody has seen before.
+    pub account: String,
+    /// Every feature, in the order of the exercise's inputs, the stored ones as the feature store knows them.
+    pub features: Vec<f64>,
+    /// The same, the stored ones as they were an hour ago.
+    pub before: Vec<f64>,
+}
+
+/// Draws transactions; features are rounded to four places so that every machine draws the same.
+pub fn rows(inputs: &[Input], count: usize, random: &mut ChaCha8Rng) -> Vec<Row> {
     let draw = |input: &Input, random: &mut ChaCha8Rng| {
         let value = match input.distribution {
             Distribution::Uniform { low, high } => low + (high - low) * unit(random),
@@ -76,17 +88,32 @@ pub fn rows(inputs: &[Input], count: usize, random: &mut ChaCha8Rng) -> Vec<Vec<
         };
         (value * 1e4).round() / 1e4
     };
-    (0..count).map(|_| inputs.iter().map(|input| draw(input, random)).collect()).collect()
+    let mut drawn = Vec::new();
+    for _ in 0..count {
+        let account = format!("a-{:012x}", random.next_u64() >> 16);
+        let features: Vec<f64> = inputs.iter().map(|input| draw(input, random)).collect();
+        let before = inputs.iter().zip(&features).map(|(input, now)| if input.stored { draw(input, random) } else { *now }).collect();
+        drawn.push(Row { account, features, before });
+    }
+    drawn
 }
 
-/// The request of the Open Inference Protocol that asks about a row: one tensor of shape `[1]` a feature.
-pub fn request_body(inputs: &[Input], row: &[f64]) -> String {
-    let tensors: Vec<_> = inputs
-        .iter()
-        .zip(row)
-        .map(|(input, value)| serde_json::json!({ "name": input.name, "shape": [1], "datatype": "FP64", "data": [value] }))
-        .collect();
-    serde_json::json!({ "inputs": tensors }).to_string()
+/// The request of the Open Inference Protocol that asks about a row: one tensor of shape `[1]` for the account and each feature that
+/// the store does not know.
+pub fn request_body(inputs: &[Input], account: &str, row: &Row) -> String {
+    let known = inputs.iter().zip(&row.features).filter(|(input, _)| !input.stored);
+    let tensors = known.map(|(input, value)| json!({ "name": input.name, "shape": [1], "datatype": "FP64", "data": [value] }));
+    let account = json!({ "name": account, "shape": [1], "datatype": "BYTES", "data": [row.account] });
+    let inputs: Vec<Value> = [account].into_iter().chain(tensors).collect();
+    json!({ "inputs": inputs }).to_string()
+}
+
+/// What the feature store is told of the rows' accounts.
+pub fn accounts(inputs: &[Input], rows: &[Row]) -> Value {
+    let stored = |features: &[f64]| -> Map<String, Value> {
+        inputs.iter().zip(features).filter(|(input, _)| input.stored).map(|(input, value)| (input.name.clone(), json!(value))).collect()
+    };
+    rows.iter().map(|row| (row.account.clone(), json!({ "now": stored(&row.features), "before": stored(&row.before) }))).collect()
 }
 
 /// Draws `count` different indices below `of`, in random order.

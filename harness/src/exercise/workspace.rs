@@ -4,14 +4,21 @@ use globset::{Glob, GlobSetBuilder};
 use minijinja::{Environment, UndefinedBehavior, context};
 use serde::{Deserialize, Serialize};
 
-use super::{Exercise, ExerciseError, Files, Seed, request_body, rows, seed};
-use crate::document::{Problem, Problems};
+use super::{Exercise, ExerciseError, Files, Seed, accounts, request_body, rows, seed};
+use crate::compose::{COMPOSE_FILE, ComposeFile};
+use crate::document::{self, Problem, Problems};
 
 /// Where a workspace says which variant it is.
 pub const VARIANT_FILE: &str = ".modeldown/variant.json";
 
 /// The rows that the background traffic at home sends, one request body a line.
-pub(crate) const ROWS_FILE: &str = ".modeldown/rows.jsonl";
+const ROWS_FILE: &str = ".modeldown/rows.jsonl";
+
+/// What the feature store at home knows of their accounts.
+const ACCOUNTS_FILE: &str = ".modeldown/accounts.json";
+
+/// The schema by which editors help with [`COMPOSE_FILE`].
+const COMPOSE_SCHEMA: &str = ".modeldown/schema/compose.json";
 
 /// Which breaks are in a workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,8 +118,11 @@ pub fn render_workspace(exercise: &Exercise, variant: &Variant) -> Result<Files,
     let manifest = &exercise.manifest;
     let seed = variant.seed.clone().unwrap_or_else(|| Seed::new("reference").unwrap_or_else(Seed::fresh));
     let mut random = seed.stream(&manifest.id, "background");
-    let bodies = rows(&manifest.inputs, 500, &mut random).iter().map(|row| request_body(&manifest.inputs, row) + "\n").collect::<String>();
+    let drawn = rows(&manifest.inputs, 500, &mut random);
+    let account = &exercise.contract.inference.account;
+    let bodies = drawn.iter().map(|row| request_body(&manifest.inputs, account, row) + "\n").collect::<String>();
     files.insert(ROWS_FILE.to_owned(), bodies.into_bytes());
+    files.insert(ACCOUNTS_FILE.to_owned(), accounts(&manifest.inputs, &drawn).to_string().into_bytes());
     let file = VariantFile {
         format: 1,
         exercise: manifest.id.clone(),
@@ -121,6 +131,11 @@ pub fn render_workspace(exercise: &Exercise, variant: &Variant) -> Result<Files,
         seed: variant.seed.clone(),
         exercise_digest: exercise.digest.clone(),
     };
+    // Editors that know the language server for YAML complete and check the file by this.
+    if let Some(content) = files.get_mut(COMPOSE_FILE) {
+        *content = [format!("# yaml-language-server: $schema={COMPOSE_SCHEMA}\n").as_bytes(), content].concat();
+    }
+    files.insert(COMPOSE_SCHEMA.to_owned(), document::schema::<ComposeFile>().into_bytes());
     let mut text = serde_json::to_string_pretty(&file).map_err(|error| wrong(VARIANT_FILE.to_owned(), error.to_string()))?;
     text.push('\n');
     files.insert(VARIANT_FILE.to_owned(), text.into_bytes());

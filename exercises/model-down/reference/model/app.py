@@ -1,27 +1,37 @@
-"""Serves one version of the fraud model by the Open Inference Protocol, version 2.
+"""Serves the champion of the fraud model by the Open Inference Protocol, version 2.
 
-Settings come from the environment: MODEL_PATH is the folder of the version that is served, with `model.onnx` and
-`metadata.json`.
+A request names an account, and the transaction's own features. The rest comes from the feature store; where that cannot be had,
+the model's defaults stand in, and the answer says that it is degraded. A version is loaded beside the one that serves, and takes
+its place in one step: nobody waits, and nothing changes when it cannot be loaded.
+
+Settings come from the environment: REGISTRY_URL, FEATURES_URL, FEATURES_TIMEOUT_S, FEATURES_MAX_AGE_S.
 """
 
 from __future__ import annotations
 
-import json
+import asyncio
 import logging
 import math
 import os
 import time
-from pathlib import Path
-from typing import Annotated, Any
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-import onnxruntime
 from fastapi import FastAPI, HTTPException, Response
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
 from pydantic import BaseModel, Field
 
-# The order in which the model was trained.
-FEATURES = ("amount", "hour", "distance_km", "merchant_risk", "account_age_days")
+from features import FeatureStore
+from model import FEATURES, Model, ModelError
+from registry import Registry, RegistryError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+NAME = "fraud"
+# What the store knows; everything else stands in the request.
+STORED = ("dispute_rate", "account_age_days")
+SCORE_BUCKETS = [step / 20 for step in range(1, 21)]
 
 log = logging.getLogger("uvicorn.error")
 
@@ -31,7 +41,9 @@ LATENCY = Histogram(
     "Time to answer an inference request.",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0),
 )
-SCORES = Histogram("inference_score", "Scores that were answered.", buckets=[step / 20 for step in range(1, 21)])
+DEGRADED = Counter("inference_degraded_total", "Answers that were made without the feature store.")
+SCORES = Histogram("inference_score", "Scores that were answered.", ["version"], buckets=SCORE_BUCKETS)
+EXPECTED = Gauge("inference_score_expected", "The share of scores up to a bound in training.", ["version", "le"])
 MODEL_INFO = Gauge("model_info", "The version that is served: 1 for it.", ["version"])
 
 
@@ -41,59 +53,77 @@ class Tensor(BaseModel):
     name: str
     shape: list[int]
     datatype: str
-    data: Annotated[list[float], Field(min_length=1, max_length=1)]
+    data: Annotated[list[float | str], Field(min_length=1, max_length=1)]
 
 
 class InferenceRequest(BaseModel):
-    """An inference request of the protocol: one tensor of shape [1] a feature, in any order."""
+    """An inference request of the protocol: one tensor of shape [1] a feature, and one for the account, in any order."""
 
     inputs: Annotated[list[Tensor], Field(max_length=32)]
 
 
-class Model:
-    """A version of the model, loaded and warm."""
+class LoadRequest(BaseModel):
+    """A request to load a version, by the protocol's model repository extension."""
 
-    def __init__(self, path: Path) -> None:
-        metadata = json.loads((path / "metadata.json").read_text())
-        self.version = str(metadata["version"])
-        options = onnxruntime.SessionOptions()
-        # One thread a request: the server's own concurrency is enough for a model this small.
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(
-            str(path / "model.onnx"), options, providers=["CPUExecutionProvider"]
-        )
-        self.score(dict.fromkeys(FEATURES, 1.0))
-
-    def score(self, features: dict[str, float]) -> float:
-        """The probability of fraud."""
-        row = np.asarray([[features[name] for name in FEATURES]], dtype=np.float32)
-        (scores,) = self._session.run(["score"], {"features": row})
-        return float(scores[0, 0])
+    parameters: dict[str, str]
 
 
-def load() -> Model | None:
-    """The model that the settings name, or none: the server then says that it is alive but not ready."""
-    path = Path(os.environ["MODEL_PATH"])
-    try:
-        model = Model(path)
-    except (OSError, KeyError, ValueError, onnxruntime.capi.onnxruntime_pybind11_state.Fail) as error:
-        log.error("cannot load the model from %s: %s", path, error)
-        return None
-    MODEL_INFO.labels(model.version).set(1)
-    log.info("serving version %s from %s", model.version, path)
-    return model
+class Serving:
+    """The version that answers, if there is one."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self.model: Model | None = None
+
+    def load(self, version: str) -> None:
+        """Loads a version beside the one that serves, then lets it take over."""
+        model = Model(self._registry.fetch(version))
+        self.model = model
+        MODEL_INFO.clear()
+        MODEL_INFO.labels(model.version).set(1)
+        EXPECTED.clear()
+        for bound, share in model.score_distribution.items():
+            EXPECTED.labels(model.version, bound).set(share)
+        log.info("serving version %s", model.version)
+
+    def load_champion(self) -> None:
+        """Loads the version that users must be served."""
+        self.load(self._registry.champion())
+
+    async def begin(self) -> None:
+        """Loads the champion as soon as the registry has it."""
+        while self.model is None:
+            try:
+                await asyncio.to_thread(self.load_champion)
+            except (RegistryError, ModelError) as error:
+                log.error("no champion yet: %s", error)
+                await asyncio.sleep(1)
 
 
-app = FastAPI(title="fraud")
-loaded = load()
+serving = Serving(Registry(os.environ.get("REGISTRY_URL", "http://registry:8080"), NAME))
+store = FeatureStore(
+    os.environ.get("FEATURES_URL", "http://features:8080"),
+    timeout_s=float(os.environ.get("FEATURES_TIMEOUT_S", "0.1")),
+    max_age_s=float(os.environ.get("FEATURES_MAX_AGE_S", "900")),
+)
+
+
+@asynccontextmanager
+async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    """Loads the champion in the background: until then the server is alive and not ready."""
+    beginning = asyncio.create_task(serving.begin())
+    yield
+    beginning.cancel()
+
+
+app = FastAPI(title=NAME, lifespan=lifespan)
 
 
 def ready_model() -> Model:
-    """The loaded model, else 503."""
-    if loaded is None:
+    """The version that serves, else 503."""
+    if serving.model is None:
         raise HTTPException(503, "no model is loaded")
-    return loaded
+    return serving.model
 
 
 @app.get("/v2/health/live")
@@ -103,11 +133,29 @@ async def live() -> dict[str, bool]:
 
 
 @app.get("/v2/health/ready")
-@app.get("/v2/models/fraud/ready")
+@app.get(f"/v2/models/{NAME}/ready")
 async def ready() -> dict[str, bool]:
     """Requests can be answered."""
     ready_model()
     return {"ready": True}
+
+
+@app.get(f"/v2/models/{NAME}")
+async def metadata() -> dict[str, Any]:
+    """Which version answers."""
+    return {"name": NAME, "versions": [ready_model().version], "platform": "onnxruntime"}
+
+
+@app.post(f"/v2/repository/models/{NAME}/load")
+async def load(request: LoadRequest) -> dict[str, str]:
+    """Loads a version and serves it; whatever goes wrong, the version that served goes on."""
+    version = request.parameters.get("version", "")
+    try:
+        await asyncio.to_thread(serving.load, version)
+    except (RegistryError, ModelError) as error:
+        log.error("version %s was not loaded: %s", version, error)
+        raise HTTPException(422, str(error)) from error
+    return {"version": version}
 
 
 @app.get("/metrics")
@@ -116,14 +164,15 @@ async def metrics() -> Response:
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
-@app.post("/v2/models/fraud/infer")
+@app.post(f"/v2/models/{NAME}/infer")
 async def infer(request: InferenceRequest) -> dict[str, Any]:
     """The score of one transaction."""
     started = time.perf_counter()
     code = "500"
     try:
         model = ready_model()
-        score = model.score(read(request))
+        features, degraded = await complete(read(request), model)
+        score = await asyncio.to_thread(model.score, features)
         code = "200"
     except HTTPException as refused:
         code = str(refused.status_code)
@@ -131,23 +180,42 @@ async def infer(request: InferenceRequest) -> dict[str, Any]:
     finally:
         REQUESTS.labels(code).inc()
         LATENCY.observe(time.perf_counter() - started)
-    SCORES.observe(score)
+    SCORES.labels(model.version).observe(score)
+    DEGRADED.inc(degraded)
     return {
-        "model_name": "fraud",
+        "model_name": NAME,
         "model_version": model.version,
         "outputs": [{"name": "score", "shape": [1], "datatype": "FP64", "data": [score]}],
-        "parameters": {"degraded": False},
+        "parameters": {"degraded": degraded},
     }
 
 
-def read(request: InferenceRequest) -> dict[str, float]:
-    """The features of a request, each exactly once and finite, else 400."""
-    features = {tensor.name: tensor.data[0] for tensor in request.inputs}
-    missing = [name for name in FEATURES if name not in features]
-    if missing or len(features) != len(request.inputs):
-        raise HTTPException(
-            400, f"each of {', '.join(FEATURES)} is needed once; missing: {', '.join(missing) or 'none'}"
-        )
-    if not all(math.isfinite(value) for value in features.values()):
-        raise HTTPException(400, "every feature must be a finite number")
-    return features
+def read(request: InferenceRequest) -> dict[str, float | str]:
+    """The values of a request, each exactly once, else 400."""
+    values = {tensor.name: tensor.data[0] for tensor in request.inputs}
+    if len(values) != len(request.inputs):
+        raise HTTPException(400, "an input stands there twice")
+    return values
+
+
+async def complete(values: dict[str, float | str], model: Model) -> tuple[dict[str, float], bool]:
+    """All features of a transaction, and whether defaults had to stand in for what the store knows.
+
+    A request that brings the store's features itself, as golden data does, needs no store.
+    """
+    found: dict[str, float | str] = dict(values)
+    degraded = False
+    if not all(name in found for name in STORED):
+        account = found.get("account")
+        if not isinstance(account, str):
+            raise HTTPException(400, "`account` is needed: a text")
+        stored = await store.of(account)
+        degraded = stored is None
+        found |= model.defaults if stored is None else stored
+    features: dict[str, float] = {}
+    for name in FEATURES:
+        value = found.get(name)
+        if not isinstance(value, float) or not math.isfinite(value):
+            raise HTTPException(400, f"`{name}` is needed once, as a finite number")
+        features[name] = value
+    return features, degraded

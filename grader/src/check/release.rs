@@ -1,0 +1,163 @@
+//! A release does what it should: its exit code, the registry's champion, and the answers that users got agree.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::view::Request;
+use super::{Evidence, Finding, Judge, View, percent, share};
+use crate::history::{ReleaseCommand, What};
+
+/// What a command must come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// `deploy` makes its version the champion; `rollback` the version that was the champion before the last deploy.
+    Done,
+    /// It fails, and users are served as before.
+    Refused,
+    /// It succeeds, and users are served as before: there is nothing to do.
+    Nothing,
+}
+
+/// A release does what it should.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// Which command is judged: the last of its phase.
+    pub command: ReleaseCommand,
+    /// What it must come to.
+    pub outcome: Outcome,
+    /// The share of answers that must come from the right version, with that version's score.
+    #[schemars(range(min = 0, max = 1))]
+    pub at_least: f64,
+    /// How far a score may be off.
+    #[schemars(range(min = 0, max = 1))]
+    pub tolerance: f64,
+}
+
+/// A command of the history.
+struct Ran<'a> {
+    number: u64,
+    began_ns: u64,
+    ended_ns: u64,
+    version: Option<&'a str>,
+    exit_code: Option<i64>,
+    output: &'a str,
+}
+
+impl Judge for Release {
+    fn expected(&self) -> String {
+        let command = self.command.name();
+        match (self.command, self.outcome) {
+            (_, Outcome::Refused) => format!("`{command}` fails, and the champion and the answers stay as they were"),
+            (_, Outcome::Nothing) => format!("`{command}` succeeds, and the champion and the answers stay as they were"),
+            (ReleaseCommand::Rollback, Outcome::Done) => {
+                format!("`{command}` succeeds; the champion before the last deploy is the champion and answers users")
+            }
+            (_, Outcome::Done) => format!("`{command}` succeeds; its version is the champion and answers users"),
+        }
+    }
+
+    fn judge(&self, view: &View<'_>) -> Finding {
+        let Some(ran) = last(view, self.command) else {
+            return Finding::new(false, false, format!("`{}` was never run: there is no service of its role", self.command.name()));
+        };
+        let before = view.alias_at(ran.began_ns);
+        let after = view.alias_at(view.window().end);
+        let wanted = match (self.outcome, self.command) {
+            (Outcome::Refused | Outcome::Nothing, _) => before,
+            (Outcome::Done, ReleaseCommand::Rollback) => before_last_deploy(view, ran.began_ns),
+            (Outcome::Done, _) => ran.version,
+        };
+        let mut complaints = Vec::new();
+        let succeeded = ran.exit_code == Some(0);
+        if succeeded == (self.outcome == Outcome::Refused) || ran.exit_code.is_none() {
+            complaints.push(match ran.exit_code {
+                Some(code) => format!("its exit code is {code}"),
+                None => ran.output.to_owned(),
+            });
+        }
+        match wanted {
+            None => complaints.push("no deploy before it had succeeded".to_owned()),
+            Some(wanted) if after != Some(wanted) => {
+                complaints.push(format!("the champion is {} after it; it was {}, and {wanted} is right", named(after), named(before),))
+            }
+            Some(_) => {}
+        }
+        let (answers, mut evidence) = self.answers(view, &ran, before, wanted);
+        complaints.extend(answers);
+        let output = ran.output.lines().last().unwrap_or_default().trim();
+        evidence.insert(0, Evidence { events: vec![ran.number], excerpt: format!("`{}` said: {output}", self.command.name()) });
+        #[allow(clippy::cast_precision_loss, reason = "an exam lasts far less than 2^52 ns")]
+        let took = ran.ended_ns.saturating_sub(ran.began_ns) as f64 / 1e9;
+        let observed = if complaints.is_empty() { format!("it did, in {took:.1} s: {output}") } else { complaints.join("; ") };
+        Finding::new(complaints.is_empty(), false, observed).with(evidence)
+    }
+}
+
+impl Release {
+    /// What is wrong with the answers: before and while the command runs they may come from the version before it, afterwards from
+    /// the right one only; and each must hold the score of the version that it claims.
+    fn answers(&self, view: &View<'_>, ran: &Ran<'_>, before: Option<&str>, wanted: Option<&str>) -> (Option<String>, Vec<Evidence>) {
+        let right = |request: &Request<'_>| {
+            let version = request.version();
+            let may = version.is_some() && (version == wanted || (version == before && request.sent_ns < ran.ended_ns));
+            let score = version.and_then(|version| view.expected(version)).and_then(|(scores, _)| scores.get(request.row));
+            may && matches!((request.score(), score), (Some(said), Some(score)) if (said - score).abs() <= self.tolerance)
+        };
+        let answers: Vec<_> = view.requests().filter(Request::is_good).collect();
+        if !answers.iter().any(|request| request.sent_ns >= ran.ended_ns) {
+            return (Some("no request was answered after it".to_owned()), Vec::new());
+        }
+        let wrong: Vec<_> = answers.iter().filter(|request| !right(request)).collect();
+        let good = share(answers.len() - wrong.len(), answers.len());
+        if good >= self.at_least {
+            return (None, Vec::new());
+        }
+        let mut versions: BTreeMap<&str, usize> = BTreeMap::new();
+        for request in &wrong {
+            *versions.entry(request.version().unwrap_or("none")).or_default() += 1;
+        }
+        let versions: Vec<String> = versions.iter().take(4).map(|(version, count)| format!("{count} of version {version}")).collect();
+        let evidence = wrong.iter().take(4).map(|request| Evidence {
+            events: vec![request.number],
+            excerpt: format!("row {}: version {}, score {:?}", request.row, request.version().unwrap_or("none"), request.score()),
+        });
+        (Some(format!("only {} of {} answers were right, wrong were {}", percent(good), answers.len(), versions.join(", "))), evidence.collect())
+    }
+}
+
+fn named(version: Option<&str>) -> String {
+    version.map_or_else(|| "nothing".to_owned(), |version| format!("version {version}"))
+}
+
+/// The last command of a kind in the phase.
+fn last<'a>(view: &View<'a>, wanted: ReleaseCommand) -> Option<Ran<'a>> {
+    commands(view.events(), wanted).last()
+}
+
+fn commands<'a>(events: impl Iterator<Item = (u64, &'a crate::history::Event)>, wanted: ReleaseCommand) -> impl Iterator<Item = Ran<'a>> {
+    events.filter_map(move |(number, event)| match &event.what {
+        What::Command { command, version, began_ns, exit_code, output } if *command == wanted => {
+            Some(Ran { number, began_ns: *began_ns, ended_ns: event.at_ns, version: version.as_deref(), exit_code: *exit_code, output })
+        }
+        _ => None,
+    })
+}
+
+/// The champion before the last deploy that moved the alias, up to a moment.
+fn before_last_deploy<'a>(view: &View<'a>, until_ns: u64) -> Option<&'a str> {
+    let deploys = commands(view.until_now(), ReleaseCommand::Deploy).filter(|deploy| deploy.ended_ns <= until_ns);
+    let moved = deploys.filter_map(|deploy| {
+        let before = view.alias_at(deploy.began_ns)?;
+        // The look that follows at once.
+        let after = view.until_now().find_map(|(_, event)| match &event.what {
+            What::Alias { champion } if event.at_ns >= deploy.ended_ns => Some(champion.as_deref()),
+            _ => None,
+        })??;
+        (after != before && deploy.exit_code == Some(0)).then_some(before)
+    });
+    moved.last()
+}

@@ -1,0 +1,28 @@
+//! Prometheus holds few enough series: a label with a value of its own for every account makes it the dearest part of a deployment.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::view::surveyed;
+use super::{Evidence, Finding, Judge, View};
+
+/// Prometheus holds few enough series.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SeriesBudget {
+    /// The most series.
+    pub at_most: u64,
+}
+
+impl Judge for SeriesBudget {
+    fn expected(&self) -> String {
+        format!("prometheus holds at most {} series", self.at_most)
+    }
+
+    fn judge(&self, view: &View<'_>) -> Finding {
+        let Some((number, survey)) = surveyed(view) else { return Finding::new(false, false, "prometheus was never asked".to_owned()) };
+        let Some(series) = survey.series else { return Finding::new(false, false, "prometheus did not say how many it holds".to_owned()) };
+        Finding::new(series <= self.at_most, false, format!("{series} series"))
+            .with([Evidence { events: vec![number], excerpt: format!("prometheus says that it holds {series} series") }])
+    }
+}

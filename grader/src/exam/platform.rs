@@ -1,0 +1,111 @@
+//! Control requests to the platform's registry and feature store. In grading they carry a token that only the driver has.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ::platform::protocol::{Outcome, Request};
+use harness::exercise::Exercise;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::ExamError;
+use super::answer::plain;
+use super::driver::Driver;
+use super::plan::{Digest, FeatureFault};
+
+/// How long a slow feature store takes, in milliseconds.
+const SLOW_MS: u64 = 2_000;
+/// How long the platform's own services may take to answer: a submission may keep them busy, and must not win by that.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A version of the model, as the oracle describes it.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Artifact {
+    sha256: String,
+    /// Contents by name, in hexadecimal.
+    files: BTreeMap<String, String>,
+    /// What it answers, row by row; empty for a version that must never be served.
+    pub(super) scores: Vec<f64>,
+    /// The same with the model's defaults in place of the feature store.
+    pub(super) degraded: Vec<f64>,
+}
+
+/// The platform's services that an exam steers.
+pub(super) struct Platform<'a> {
+    pub(super) driver: &'a Driver,
+    pub(super) exercise: &'a Exercise,
+    pub(super) token: Option<String>,
+}
+
+impl Platform<'_> {
+    /// Tells the feature store of accounts.
+    pub(super) async fn accounts(&self, accounts: &Value) -> Result<(), ExamError> {
+        self.control(format!("{}/control/accounts", self.exercise.contract.features), accounts).await
+    }
+
+    /// Gives the feature store a fault, or takes it away.
+    pub(super) async fn fault(&self, fault: Option<FeatureFault>) -> Result<(), ExamError> {
+        let body = match fault {
+            None => json!({ "fault": "none" }),
+            Some(FeatureFault::Slow) => json!({ "fault": "slow", "delay_ms": SLOW_MS }),
+            Some(fault) => json!({ "fault": fault.name() }),
+        };
+        self.control(format!("{}/control/fault", self.exercise.contract.features), &body).await
+    }
+
+    /// Registers a version.
+    pub(super) async fn publish(&self, version: &str, artifact: &Artifact, digest: Digest) -> Result<(), ExamError> {
+        let sha256 = match digest {
+            Digest::Right => artifact.sha256.clone(),
+            // Another's, by the looks of it.
+            Digest::Wrong => artifact.sha256.chars().rev().collect(),
+        };
+        let name = &self.exercise.manifest.models.name;
+        let body = json!({ "name": name, "version": version, "sha256": sha256, "files": artifact.files });
+        self.control(format!("{}/control/publish", self.exercise.contract.registry), &body).await
+    }
+
+    /// The version that the champion alias points to, if there is one.
+    pub(super) async fn champion(&self) -> Result<Option<String>, ExamError> {
+        let name = &self.exercise.manifest.models.name;
+        let url = format!("{}/api/2.0/mlflow/registered-models/alias?name={name}&alias=champion", self.exercise.contract.registry);
+        match self.answered(request("GET", url, None)).await? {
+            Outcome::Response { status: 404, .. } => Ok(None),
+            Outcome::Response { body, .. } => {
+                let found: Value = serde_json::from_str(&body).map_err(ExamError::platform)?;
+                Ok(found["model_version"]["version"].as_str().map(str::to_owned))
+            }
+            other => Err(ExamError::platform(format!("the registry: {other:?}"))),
+        }
+    }
+
+    /// Makes a version the champion, by the registry's own API.
+    pub(super) async fn promote(&self, version: &str) -> Result<(), ExamError> {
+        let url = format!("{}/api/2.0/mlflow/registered-models/alias", self.exercise.contract.registry);
+        self.control(url, &json!({ "name": self.exercise.manifest.models.name, "alias": "champion", "version": version })).await
+    }
+
+    async fn control(&self, url: String, body: &Value) -> Result<(), ExamError> {
+        let mut asked = request("POST", url.clone(), Some(body.to_string()));
+        asked.headers.extend(self.token.as_ref().map(|token| ("authorization".to_owned(), format!("Bearer {token}"))));
+        let answered = self.answered(asked).await?;
+        plain(&answered).map_err(|why| ExamError::platform(format!("{url}: {why}: {answered:?}")))
+    }
+
+    /// The first answer that is one: a service that is busy with others is asked again.
+    async fn answered(&self, request: Request) -> Result<Outcome, ExamError> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let outcome = self.driver.ask(request.clone()).await?;
+            if matches!(outcome, Outcome::Response { status: ..500, .. }) || Instant::now() > deadline {
+                return Ok(outcome);
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
+
+fn request(method: &str, url: String, body: Option<String>) -> Request {
+    Request { method: method.to_owned(), url, headers: Vec::new(), body, timeout_ms: 5_000 }
+}

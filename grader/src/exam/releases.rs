@@ -1,0 +1,111 @@
+//! Releases: versions are registered under neutral names, and the contract's commands are run in the submission.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::conductor::Conductor;
+use super::plan::{Deployed, Digest};
+use super::{ExamError, answer};
+use crate::history::{ReleaseCommand, RequestResult, What};
+
+/// How far above the newest version the one is that nobody registered.
+const UNKNOWN: u64 = 40;
+
+impl Conductor<'_> {
+    /// Registers a version under the next number.
+    pub(super) async fn publish(&mut self, artifact: &str, digest: Digest) -> Result<(), ExamError> {
+        let Some(found) = self.artifacts.get(artifact) else {
+            let known: Vec<&str> = self.artifacts.keys().map(String::as_str).collect();
+            return Err(ExamError::Oracle(format!("it knows no artifact `{artifact}`; known: {}", known.join(", "))));
+        };
+        self.newest += 1;
+        let version = self.newest.to_string();
+        self.platform.publish(&version, found, digest).await?;
+        let (scores, degraded) = (found.scores.clone(), found.degraded.clone());
+        self.record(What::Published { version: version.clone(), artifact: artifact.to_owned(), digest_holds: digest == Digest::Right }).await?;
+        if !scores.is_empty() {
+            if digest == Digest::Right {
+                self.sound.insert(version.clone());
+            }
+            self.record(What::Expected { version, scores, degraded }).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs `deploy`.
+    pub(super) async fn deploy(&mut self, version: Deployed) -> Result<(), ExamError> {
+        let version = match version {
+            Deployed::Latest => self.newest,
+            Deployed::Unknown => self.newest + UNKNOWN,
+        };
+        self.command(ReleaseCommand::Deploy, Some(version.to_string())).await
+    }
+
+    /// Runs one of the contract's commands, with the registry's champion before and after it.
+    pub(super) async fn command(&mut self, command: ReleaseCommand, version: Option<String>) -> Result<(), ExamError> {
+        let release = &self.exercise.contract.release;
+        let mut words = match command {
+            ReleaseCommand::Deploy => release.deploy.clone(),
+            ReleaseCommand::Rollback => release.rollback.clone(),
+            ReleaseCommand::Status => release.status.clone(),
+        };
+        words.extend(version.clone());
+        let Some(runner) = self.submitted.of_role(&release.role).into_iter().next() else { return Ok(()) };
+        self.alias().await?;
+        self.disturbed = true;
+        let began_ns = self.recorder.now_ns();
+        let ran = self.environment.exec(&runner, &words, Duration::from_secs(release.within_seconds)).await?;
+        let (exit_code, output) = match ran {
+            Ok(Some((code, output))) => (Some(code), output),
+            Ok(None) => (None, format!("not over after {} s", release.within_seconds)),
+            Err(why) => (None, format!("could not be run: {why}")),
+        };
+        self.record(What::Command { command, version, began_ns, exit_code, output }).await?;
+        self.alias().await
+    }
+
+    /// Waits until users are answered by the registry's champion, which must be a version that may be served.
+    pub(super) async fn champion_serves_by(&self, deadline: Instant) -> Result<Result<(), String>, ExamError> {
+        let mut request = self.submitted.inference(self.exercise, self.exam.timeout_ms);
+        request.body = Some(self.question.clone());
+        loop {
+            let champion = self.platform.champion().await?;
+            let Some(version) = champion.filter(|version| self.sound.contains(version)) else {
+                return Ok(Err("the registry's champion is a version that must not be served".to_owned()));
+            };
+            let answer = answer::read(&self.driver.ask(request.clone()).await?, &answer::Inference::of(self.exercise));
+            let served = match answer {
+                RequestResult::Answered { status: 200, version: Some(served), .. } if served == version => return Ok(Ok(())),
+                RequestResult::Answered { status: 200, version: Some(served), .. } => format!("version {served} answers"),
+                _ => "nobody answers".to_owned(),
+            };
+            if Instant::now() > deadline {
+                return Ok(Err(format!("the champion is version {version}, and {served}")));
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// The registry's champion, once it is a version that may be served: the grader puts back the last one that was.
+    pub(super) async fn sound_champion(&mut self) -> Result<String, ExamError> {
+        match self.platform.champion().await? {
+            Some(version) if self.sound.contains(&version) => Ok(version),
+            _ => {
+                let version = self.champion.clone();
+                self.platform.promote(&version).await?;
+                self.alias().await?;
+                Ok(version)
+            }
+        }
+    }
+
+    /// Records what the registry's champion is.
+    pub(super) async fn alias(&mut self) -> Result<(), ExamError> {
+        let champion = self.platform.champion().await?;
+        if let Some(sound) = champion.as_ref().filter(|version| self.sound.contains(*version)) {
+            self.champion.clone_from(sound);
+        }
+        self.record(What::Alias { champion }).await
+    }
+}
