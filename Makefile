@@ -12,8 +12,11 @@ PLATFORM = --manifest-path exercises/platform/Cargo.toml --features programs
 help:
 	@echo "make start      a broken deployment to repair, in $(DIR)   (EXERCISE=, SEED=, DIR=)"
 	@echo "make status     what runs, where, and how long is left"
+	@echo "make check      the basics, while you work: half a minute"
 	@echo "make grade      examines $(DIR) and writes a report below report/   (OUT=)"
+	@echo "make reset      $(DIR) as it was in the beginning; asks, and keeps a copy"
 	@echo "make stop       ends the deployment; files and volumes stay"
+	@echo "make demo       examines a broken deployment and a working one, for whoever wants to see reports"
 	@echo "make doctor     what this machine has and what it lacks"
 	@echo "make test       formatting, lints, unit, acceptance and browser tests; gets what they need"
 	@echo "make test-all   the same, and every break alone"
@@ -33,8 +36,17 @@ start: setup build
 status: build
 	@$(HARNESS) status --dir $(DIR)
 
+check: build
+	@$(GRADER) check $(DIR)
+
+reset: build
+	@$(HARNESS) reset --dir $(DIR)
+
 stop: build
 	@$(HARNESS) stop --dir $(DIR)
+
+demo: setup build
+	@scripts/demo $(SEED)
 
 doctor: build
 	@$(HARNESS) doctor
@@ -76,4 +88,4 @@ fmt:
 schemas:
 	MODELDOWN_WRITE_SCHEMAS=1 cargo test --workspace --exclude acceptance --lib schemas_in_docs
 
-.PHONY: help setup build start status stop doctor grade test test-all unit lint deny bench fmt schemas
+.PHONY: help setup build start status check reset stop demo doctor grade test test-all unit lint deny bench fmt schemas

@@ -72,7 +72,7 @@ impl Home {
         kinds.iter().flat_map(|kind| lines(&docker(kind.iter().copied().chain(["--filter", &filter])))).collect()
     }
 
-    /// The container of a service in a workspace.
+    /// What `harness status` says of a workspace.
     ///
     /// # Panics
     /// Where there is none.

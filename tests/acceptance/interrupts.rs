@@ -64,5 +64,5 @@ fn nothing_is_left_behind_and_what_lives_stays() {
     assert_eq!(leftover, 0);
     let services = home.status(&workspace)["environments"][0]["services"].clone();
     let running = services.as_array().expect("a list").iter().filter(|service| service["state"] == "running").count();
-    assert_eq!(running, 7, "{services:#}");
+    assert_eq!(running, 10, "{services:#}");
 }

@@ -31,14 +31,14 @@ fn refused(output: &Output, code: i32, expected: &[&str]) {
 fn a_compose_file_that_breaks_the_rules_lists_everything() {
     let home = Home::new();
     let folder = workspace(&home, |text| {
-        *text = text.replacen("    mem_limit: 192m\n", "    mem_limit: 192m\n    privileged: true\n", 1);
+        *text = text.replacen("    mem_limit: 160m\n", "    mem_limit: 160m\n    privileged: true\n", 1);
         *text = text.replacen("./haproxy:/usr/local/etc/haproxy:ro", "/var/run/docker.sock:/var/run/docker.sock", 1);
     });
     // Keys come first: a file whose shape is wrong has no meaning yet.
-    refused(&run(&home, &folder), 3, &["compose.yaml:11:5: unknown key `privileged`", "known: "]);
+    refused(&run(&home, &folder), 3, &["compose.yaml:13:5: unknown key `privileged`", "known: "]);
     let text = std::fs::read_to_string(folder.join("compose.yaml")).expect("readable").replace("    privileged: true\n", "    pids_limit: 64\n");
     std::fs::write(folder.join("compose.yaml"), text.replace("image: modeldown/haproxy", "image: nginx")).expect("writable");
-    refused(&run(&home, &folder), 3, &["compose.yaml:24:12", "`nginx` is not an image", "compose.yaml:28:9: `/var/run/docker.sock"]);
+    refused(&run(&home, &folder), 3, &["compose.yaml:27:12", "`nginx` is not an image", "compose.yaml:31:9: `/var/run/docker.sock"]);
     let started = home.harness().args(["start", "model-down", "--dir"]).arg(&folder).output().expect("it runs");
     refused(&started, 3, &["`nginx` is not an image", "nothing was started"]);
     assert!(home.resources().is_empty(), "{:?}", home.resources());

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use acceptance::{Home, apply_reference, checks_that, docker, lines, repository, said};
 use serde_json::Value;
 
-/// A seed and its three breaks, so that the test knows what it repairs.
+/// A seed that is always the same.
 const SEED: &str = "acme-1";
 
 #[test]
@@ -36,7 +36,7 @@ fn from_start_to_a_report_of_100() {
     judging_again_says_the_same(&home, &out);
     // The candidate's own environment went on beside the exam.
     let services = home.status(&workspace)["environments"][0]["services"].as_array().map_or(0, Vec::len);
-    assert_eq!(services, 7);
+    assert_eq!(services, 10);
     let stopped = home.harness().args(["stop", "--remove", "--dir"]).arg(&workspace).output().expect("it runs");
     assert!(stopped.status.success(), "{}", said(&stopped));
     assert!(home.resources().is_empty(), "{:?}", home.resources());
@@ -90,7 +90,7 @@ fn users_are_served_at_home(home: &Home, workspace: &Path) {
     let services = status["environments"][0]["services"].as_array().expect("a list").clone();
     let published: Vec<&str> =
         services.iter().filter(|service| service["published"][0][1].is_number()).filter_map(|service| service["name"].as_str()).collect();
-    assert_eq!(published, ["alertmanager", "lb", "pager", "prometheus"]);
+    assert_eq!(published, ["alertmanager", "features", "lb", "pager", "prometheus", "registry"]);
     let port = |name: &str| services.iter().find(|service| service["name"] == name).and_then(|service| service["published"][0][1].as_u64());
     assert!(get(port("lb"), "/healthz").contains(" 200 OK"), "{}", get(port("lb"), "/healthz"));
     // Background traffic was counted by a replica, scraped by Prometheus, and is asked for through a published port.
@@ -134,7 +134,7 @@ fn the_report_is_as_described(out: &Path, report: &Value) {
     for file in ["report.json", "summary.md", "report.html", "logs/model-blue.log", "history/events.jsonl.zst"] {
         assert!(std::fs::metadata(out.join(file)).is_ok_and(|file| file.len() > 0), "{file}");
     }
-    assert_eq!(checks_that(report, "passed").len(), 14);
+    assert_eq!(checks_that(report, "passed").len(), 38);
 }
 
 fn judging_again_says_the_same(home: &Home, out: &Path) {

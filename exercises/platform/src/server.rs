@@ -65,12 +65,13 @@ impl Call {
     }
 }
 
-/// Listens on a port for ever. Control requests need `CONTROL_TOKEN` of the environment, where there is one.
-pub async fn serve<F, A>(port: u16, answer: F) -> io::Result<()>
+/// Listens for ever, on port 8080 or what `PORT` of the environment says. Control requests need `CONTROL_TOKEN` of the environment, where there is one.
+pub async fn serve<F, A>(answer: F) -> io::Result<()>
 where
     F: Fn(Call) -> A + Clone + Send + 'static,
     A: Future<Output = Answer> + Send,
 {
+    let port = std::env::var("PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(8080);
     let listener = TcpListener::bind(("0.0.0.0", port)).await?;
     let token: Option<Arc<str>> = std::env::var("CONTROL_TOKEN").ok().map(|token| format!("Bearer {token}").into());
     let reading = Arc::new(Semaphore::new(READ_AT_ONCE));

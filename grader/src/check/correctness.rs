@@ -36,11 +36,13 @@ pub struct Correctness {
 
 impl Judge for Correctness {
     fn expected(&self) -> String {
-        let or = match self.degraded {
-            Degraded::Wrong => "",
-            Degraded::Allowed => ", or say that they are degraded and hold its score with the model's defaults",
-        };
-        format!("at least {} of answers hold the champion's score, to within {}{or}", percent(self.at_least), self.tolerance)
+        let (least, tolerance) = (percent(self.at_least), self.tolerance);
+        match self.degraded {
+            Degraded::Wrong => format!("at least {least} of answers hold the champion's score, to within {tolerance}"),
+            Degraded::Allowed => format!(
+                "at least {least} of requests get the champion's score, to within {tolerance}, or say that they are degraded and hold its score with the model's defaults"
+            ),
+        }
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {
@@ -54,13 +56,17 @@ impl Judge for Correctness {
             let without = self.degraded == Degraded::Allowed && says_degraded(request) && is(request, defaulted);
             without || is(request, scores)
         };
-        let answers: Vec<_> = view.requests().filter(Request::is_good).collect();
-        if answers.is_empty() {
+        // While the store has a fault it is requests that count: a server that answers one in ten and that one rightly is no help.
+        let (judged, what): (Vec<_>, _) = match self.degraded {
+            Degraded::Wrong => (view.requests().filter(Request::is_good).collect(), "answers"),
+            Degraded::Allowed => (view.requests().collect(), "requests"),
+        };
+        if judged.is_empty() {
             return Finding::new(false, false, "no request was answered".to_owned());
         }
-        let wrong: Vec<_> = answers.iter().copied().filter(|request| !right(request)).collect();
-        let good = share(answers.len() - wrong.len(), answers.len());
-        let observed = format!("{} of {} answers", percent(good), answers.len());
+        let wrong: Vec<_> = judged.iter().copied().filter(|request| !right(request)).collect();
+        let good = share(judged.len() - wrong.len(), judged.len());
+        let observed = format!("{} of {} {what}", percent(good), judged.len());
         Finding::new(good >= self.at_least, false, observed).with(evidence(wrong.into_iter(), |request| {
             let score = request.score().map_or("no score".to_owned(), |score| format!("{score:.6}"));
             let degraded = if says_degraded(request) { " and degraded" } else { "" };

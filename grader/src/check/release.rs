@@ -101,10 +101,12 @@ impl Release {
     /// What is wrong with the answers: before and while the command runs they may come from the version before it, afterwards from
     /// the right one only; and each must hold the score of the version that it claims.
     fn answers(&self, view: &View<'_>, ran: &Ran<'_>, before: Option<&str>, wanted: Option<&str>) -> (Option<String>, Vec<Evidence>) {
+        let scores: BTreeMap<&str, &[f64]> =
+            [before, wanted].into_iter().flatten().filter_map(|version| Some((version, view.expected(version)?.0))).collect();
         let right = |request: &Request<'_>| {
             let version = request.version();
             let may = version.is_some() && (version == wanted || (version == before && request.sent_ns < ran.ended_ns));
-            let score = version.and_then(|version| view.expected(version)).and_then(|(scores, _)| scores.get(request.row));
+            let score = version.and_then(|version| scores.get(version)).and_then(|scores| scores.get(request.row));
             may && matches!((request.score(), score), (Some(said), Some(score)) if (said - score).abs() <= self.tolerance)
         };
         let answers: Vec<_> = view.requests().filter(Request::is_good).collect();

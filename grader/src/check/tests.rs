@@ -76,25 +76,26 @@ fn swapped_features() -> BreakRecord {
 }
 
 /// The phases of the exam in a faultless history, with their ends in seconds; the first begins at 2.
-const PHASES: [(&str, u64); 18] = [
+const PHASES: [(&str, u64); 19] = [
     ("baseline", 42),
     ("kill", 72),
-    ("store-slow", 84),
-    ("store-failing", 96),
-    ("store-stale", 108),
-    ("store-well", 116),
-    ("release-good", 122),
-    ("release-slow", 128),
-    ("release-damaged", 134),
-    ("release-forged", 140),
-    ("release-better", 146),
-    ("release-inverted", 152),
-    ("release-unknown", 156),
-    ("rollback", 162),
-    ("rollback-again", 168),
-    ("rollback-wounded", 178),
-    ("restart", 206),
-    ("wiring", 220),
+    ("wiring", 86),
+    ("store-slow", 98),
+    ("store-failing", 110),
+    ("store-stale", 122),
+    ("store-well", 130),
+    ("release-good", 136),
+    ("release-slow", 142),
+    ("release-damaged", 148),
+    ("release-forged", 154),
+    ("release-better", 160),
+    ("release-inverted", 166),
+    ("release-unknown", 170),
+    ("rollback", 176),
+    ("rollback-again", 182),
+    ("rollback-wounded", 192),
+    ("restart", 220),
+    ("survey", 222),
 ];
 
 /// When a phase begins and ends, in seconds.
@@ -168,12 +169,12 @@ pub(crate) fn faultless() -> History {
     let killed_ns = 46 * SECOND;
     add(killed_ns, What::FaultBegan { phase: "kill".to_owned(), fault: "kill".to_owned(), target: "model-blue".to_owned() });
     let wiring = seconds("wiring").start * SECOND;
-    add(wiring + SECOND, surveyed());
+    add(seconds("survey").start * SECOND + SECOND, surveyed());
     for (receiver, name) in [("page", "A"), ("ticket", "B")] {
         add(wiring + SECOND, What::Rang { receiver: receiver.to_owned(), alertname: name.to_owned() });
         add(wiring + 10 * SECOND, What::Delivered { receiver: receiver.to_owned(), alerts: vec![alert(name)] });
     }
-    for seq in 0..218 * RATE {
+    for seq in 0..220 * RATE {
         let intended_ns = 2 * SECOND + seq * SECOND / RATE;
         let row = usize::try_from(seq).expect("it fits") % ROWS;
         let version = served_at(intended_ns);
@@ -183,7 +184,7 @@ pub(crate) fn faultless() -> History {
         let done_ns = intended_ns + 3_000_000;
         add(done_ns, What::Request { seq, row, intended_ns, sent_ns: intended_ns + 10_000, done_ns, result });
     }
-    for look in 0..218 * 5 {
+    for look in 0..220 * 5 {
         let at_ns = 2 * SECOND + look * SECOND / 5;
         let watched = |name: &str, ok: bool| What::Watched { name: name.to_owned(), sent_ns: at_ns, done_ns: at_ns, ok, detail: String::new() };
         let is_down = (killed_ns..72 * SECOND).contains(&at_ns);
@@ -587,7 +588,7 @@ fn a_rubric_that_contradicts_itself_names_every_place() {
     let text = exercise.checks.text.replacen("requirement: H1", "requirement: H9", 1).replacen("phase: kill", "phase: kil", 1);
     let text = text.replacen("needs: [answers-available]", "needs: [nothing]", 1);
     let said = Rubric::parse("checks.yaml", &text, &exam, &exercise.requirements).expect_err("it must be refused").to_string();
-    for expected in ["the brief has no requirement `H9`", "the exam has no phase `kil`", "no check `nothing`", "checks.yaml:5:"] {
+    for expected in ["the brief has no requirement `H9`", "the exam has no phase `kil`", "no check `nothing`", "checks.yaml:8:"] {
         assert!(said.contains(expected), "{expected} is missing in\n{said}");
     }
 }

@@ -50,6 +50,8 @@ pub(super) struct Conductor<'a> {
     pub(super) progress: &'a Progress,
     /// Whether a fault was made since the environment was last fresh: restoring an untouched one would change nothing.
     pub(super) disturbed: bool,
+    /// Whether the grader broke a command off, and nobody knows how far it was.
+    pub(super) broken_off: bool,
 }
 
 /// A fault that is held until its phase ends.
@@ -119,7 +121,8 @@ impl Conductor<'_> {
 
     /// Waits for the phase's entry conditions, restores the environment once where that can help; `Some` says what stayed unmet.
     async fn enter(&mut self, phase: &Phase) -> Result<Option<String>, ExamError> {
-        let Some(last_seen) = self.unmet(&phase.entry).await? else { return Ok(None) };
+        let unmet = if self.broken_off { Some("a command before it was broken off".to_owned()) } else { self.unmet(&phase.entry).await? };
+        let Some(last_seen) = unmet else { return Ok(None) };
         self.record(What::EntryUnmet { phase: phase.id.clone(), last_seen: last_seen.clone() }).await?;
         if !self.disturbed {
             return Ok(Some(last_seen));
@@ -129,7 +132,7 @@ impl Conductor<'_> {
         for text in self.environment.recreate(&self.submitted.names(), self.patience()).await? {
             self.record(What::Note { text }).await?;
         }
-        self.disturbed = false;
+        (self.disturbed, self.broken_off) = (false, false);
         self.deployed().await?;
         let how = format!("every service of the submission was created anew, with version {champion} as the champion");
         self.record(What::Restored { phase: phase.id.clone(), how }).await?;

@@ -305,6 +305,7 @@ impl Sitting<'_> {
             random: self.seed.stream(id, "targets"),
             progress: self.progress,
             disturbed: false,
+            broken_off: false,
         };
         self.progress.step("letting the submission settle");
         conductor.settle().await?;

@@ -58,7 +58,10 @@ impl Conductor<'_> {
         let ran = self.environment.exec(&runner, &words, Duration::from_secs(release.within_seconds)).await?;
         let (exit_code, output) = match ran {
             Ok(Some((code, output))) => (Some(code), output),
-            Ok(None) => (None, format!("not over after {} s", release.within_seconds)),
+            Ok(None) => {
+                self.broken_off = true;
+                (None, format!("not over after {} s", release.within_seconds))
+            }
             Err(why) => (None, format!("could not be run: {why}")),
         };
         self.record(What::Command { command, version, began_ns, exit_code, output }).await?;

@@ -357,8 +357,10 @@ impl Docker {
         let running: Vec<Service> = self.services().await?.into_iter().filter(|service| services.contains(&service.name)).collect();
         self.stop_all(&running).await?;
         let mut complaints = Vec::new();
-        let starts = running.iter().map(|service| self.engine.api.start_container(&service.container, None::<StartContainerOptions>));
-        for (service, started) in running.iter().zip(join_all(starts).await) {
+        // One after the other: engines of 20.10 lose count of a network's endpoints when many containers join it at once, and then never
+        // let go of the network.
+        for service in &running {
+            let started = self.engine.api.start_container(&service.container, None::<StartContainerOptions>).await;
             if let Err(why) = self.refusable(started).await? {
                 complaints.push(format!("`{}` could not be started again: {why}", service.name));
             }

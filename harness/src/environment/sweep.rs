@@ -16,6 +16,9 @@ use crate::engine::Engine;
 
 /// How many looks there are at most; a `docker compose` that was killed may create things for a moment longer.
 const LOOKS: u32 = 100;
+/// After how many looks that end in the same refusal it is taken for an answer: an engine may hold on to a network until it is started
+/// anew.
+const REFUSED: u32 = 20;
 
 /// What is swept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,16 +32,19 @@ pub enum Sweep {
 /// Removes what belongs to a lease until two looks in a row find nothing.
 pub async fn sweep(engine: &Engine, lease: &str, what: Sweep) -> Result<(), EnvironmentError> {
     let filters = HashMap::from([("label", vec![format!("modeldown.lease={lease}")])]);
-    let (mut quiet, mut last) = (0, Ok(()));
+    let (mut quiet, mut refused, mut last) = (0, 0, Ok(()));
     for _ in 0..LOOKS {
         match look(engine, &filters, what).await {
             Ok(0) => quiet += 1,
-            Ok(_) => quiet = 0,
+            Ok(_) => (quiet, refused) = (0, 0),
             // Someone else may remove the same thing just now; what stays is found by the next look.
-            Err(error) => (quiet, last) = (0, Err(error)),
+            Err(error) => (quiet, refused, last) = (0, refused + 1, Err(error)),
         }
         if quiet == 2 {
             return Ok(());
+        }
+        if refused == REFUSED {
+            return last;
         }
         sleep(Duration::from_millis(200)).await;
     }
@@ -46,13 +52,18 @@ pub async fn sweep(engine: &Engine, lease: &str, what: Sweep) -> Result<(), Envi
 }
 
 /// Removes what dead commands left behind, before anything new is made; says how many there were. What other commands and
-/// candidates run stays.
+/// candidates run stays. What the engine does not let go of stays with its lease for the next command, and keeps nobody from working.
 pub async fn sweep_dead(engine: &Engine, leases: &Leases) -> Result<usize, EnvironmentError> {
     let dead = leases.dead().map_err(EnvironmentError::Leases)?;
-    let count = dead.len();
+    let mut count = 0;
     for lease in dead {
-        sweep(engine, &lease.record.id, Sweep::Everything).await?;
+        if let Err(error) = sweep(engine, &lease.record.id, Sweep::Everything).await {
+            engine.api.ping().await?;
+            eprintln!("something of an earlier command could not be removed (starting the engine anew helps): {error}");
+            continue;
+        }
         lease.end().map_err(EnvironmentError::Leases)?;
+        count += 1;
     }
     Ok(count)
 }

@@ -83,7 +83,7 @@ async fn run() -> Result<(), String> {
         let content = std::fs::read(&file).map_err(|error| format!("`{file}`: {error}"))?;
         store.lock().accounts = serde_json::from_slice(&content).map_err(|error| format!("`{file}`: {error}"))?;
     }
-    serve(8080, move |call| answer(call, store.clone())).await.map_err(|error| error.to_string())
+    serve(move |call| answer(call, store.clone())).await.map_err(|error| error.to_string())
 }
 
 async fn answer(call: Call, store: Shared) -> Answer {

@@ -48,7 +48,7 @@ type Shared = Arc<Mutex<Inbox>>;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let inbox = Shared::default();
-    match serve(8080, move |call| answer(call, Arc::clone(&inbox))).await {
+    match serve(move |call| answer(call, Arc::clone(&inbox))).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("pager: {error}");

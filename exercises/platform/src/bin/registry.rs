@@ -112,7 +112,7 @@ async fn run() -> Result<(), String> {
     let registry = Registry { folder: folder.into() };
     registry.begin(Path::new(seed)).map_err(|error| format!("`{folder}`: {error}"))?;
     let registry = Arc::new(Mutex::new(registry));
-    serve(8080, move |call| answer(call, Arc::clone(&registry))).await.map_err(|error| error.to_string())
+    serve(move |call| answer(call, Arc::clone(&registry))).await.map_err(|error| error.to_string())
 }
 
 async fn answer(call: Call, registry: Shared) -> Answer {
