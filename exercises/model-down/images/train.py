@@ -236,8 +236,8 @@ def write_golden(path: Path) -> None:
     with path.open("w", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow([*FEATURES, "fraud"])
-        for row, label in zip(features, fraud[:, 0], strict=True):
-            rows.writerow([*(f"{value:.4f}" for value in row), int(label)])
+        for index in range(GOLDEN_ROWS):
+            rows.writerow([*(f"{value:.4f}" for value in features[index, :]), int(fraud[index, 0])])
 
 
 def main() -> None:

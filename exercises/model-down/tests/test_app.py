@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Platform
 from fastapi.testclient import TestClient
 from prometheus_client import REGISTRY
+
+from conftest import Platform
 
 SOURCE = Path(__file__).parent.parent / "reference" / "model"
 OWN = {"amount": 40.0, "hour": 3.0, "distance_km": 12.0}

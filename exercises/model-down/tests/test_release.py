@@ -137,8 +137,8 @@ def test_a_rollback_needs_one_living_replica_and_a_deploy_both(release: ModuleTy
         stage.release.deploy("4")
     stage.release.rollback()
     assert (stage.aliases["champion"], stage.served) == ("2", {"green": "2"})
+    stage = Stage(release, alive=())
     with pytest.raises(release.Refused):
-        stage = Stage(release, alive=())
         stage.release.rollback()
 
 

@@ -14,8 +14,9 @@ import logging
 import math
 import os
 import time
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from fastapi import FastAPI, HTTPException, Response
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
@@ -24,9 +25,6 @@ from pydantic import BaseModel, Field
 from features import FeatureStore
 from model import FEATURES, Model, ModelError
 from registry import Registry, RegistryError
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 NAME = "fraud"
 # What the store knows; everything else stands in the request.
@@ -203,19 +201,21 @@ async def complete(values: dict[str, float | str], model: Model) -> tuple[dict[s
 
     A request that brings the store's features itself, as golden data does, needs no store.
     """
-    found: dict[str, float | str] = dict(values)
-    degraded = False
-    if not all(name in found for name in STORED):
-        account = found.get("account")
-        if not isinstance(account, str):
-            raise HTTPException(400, "`account` is needed: a text")
-        stored = await store.of(account)
-        degraded = stored is None
-        found |= model.defaults if stored is None else stored
-    features: dict[str, float] = {}
-    for name in FEATURES:
-        value = found.get(name)
-        if not isinstance(value, float) or not math.isfinite(value):
-            raise HTTPException(400, f"`{name}` is needed once, as a finite number")
-        features[name] = value
-    return features, degraded
+    features = {name: number(values, name) for name in FEATURES if name in values or name not in STORED}
+    if len(features) == len(FEATURES):
+        return features, False
+    account = values.get("account")
+    if not isinstance(account, str):
+        raise HTTPException(400, "`account` is needed: a text")
+    stored = await store.of(account)
+    if stored is None or not all(name in stored for name in STORED):
+        return model.defaults | features, True
+    return stored | features, False
+
+
+def number(values: dict[str, float | str], name: str) -> float:
+    """A value of a request as a finite number, else 400."""
+    value = values.get(name)
+    if not isinstance(value, float) or not math.isfinite(value):
+        raise HTTPException(400, f"`{name}` is needed once, as a finite number")
+    return value

@@ -44,7 +44,9 @@ class Registry:
         model = self._artifact(version, ARTIFACT)
         digest = hashlib.sha256(model).hexdigest()
         if digest != tags.get("sha256"):
-            raise RegistryError(f"version {version}: its artifact has the digest {digest}, registered is {tags.get('sha256')}")
+            raise RegistryError(
+                f"version {version}: its artifact has the digest {digest}, registered is {tags.get('sha256')}"
+            )
         return Artifact(version, model, self._artifact(version, METADATA))
 
     def _artifact(self, version: str, name: str) -> bytes:

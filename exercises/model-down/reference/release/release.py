@@ -23,16 +23,14 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import numpy as np
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 NAME = "fraud"
 REGISTRY_URL = os.environ.get("REGISTRY_URL", "http://registry:8080")
@@ -167,9 +165,7 @@ class Replica:
 
     def score(self, features: dict[str, float]) -> float:
         """The score of a transaction whose features are all given."""
-        inputs = [
-            {"name": name, "shape": [1], "datatype": "FP64", "data": [value]} for name, value in features.items()
-        ]
+        inputs = [{"name": name, "shape": [1], "datatype": "FP64", "data": [value]} for name, value in features.items()]
         try:
             answer = self._client.post(f"/v2/models/{NAME}/infer", json={"inputs": inputs}).raise_for_status()
             return float(answer.json()["outputs"][0]["data"][0])
@@ -338,7 +334,9 @@ def main(arguments: list[str]) -> int:
                     release.rollback()
             case _:
                 status = release.status()
-                print(json.dumps(status) if parsed.json else "\n".join(f"{key}: {value}" for key, value in status.items()))
+                print(
+                    json.dumps(status) if parsed.json else "\n".join(f"{key}: {value}" for key, value in status.items())
+                )
     except (Refused, httpx.HTTPError, OSError) as error:
         print(f"release: {error}", file=sys.stderr)
         return 1
