@@ -99,7 +99,9 @@ fn weights<'a>(rubric: &'a Rubric, manifest: &Manifest) -> BTreeMap<&'a str, f64
         }
     }
     let whole: f64 = weights.values().sum();
-    weights.values_mut().for_each(|weight| *weight *= 100.0 / whole);
+    for weight in weights.values_mut() {
+        *weight *= 100.0 / whole;
+    }
     weights
 }
 

@@ -82,7 +82,7 @@ impl Judge for Release {
         match wanted {
             None => complaints.push("no deploy before it had succeeded".to_owned()),
             Some(wanted) if after != Some(wanted) => {
-                complaints.push(format!("the champion is {} after it; it was {}, and {wanted} is right", named(after), named(before),))
+                complaints.push(format!("the champion is {} after it; it was {}, and {wanted} is right", named(after), named(before)));
             }
             Some(_) => {}
         }

@@ -129,8 +129,8 @@ fn command_ns(index: usize) -> Range<u64> {
 
 /// The version that answers at a moment of a faultless exam.
 fn served_at(at_ns: u64) -> u64 {
-    let done = (0..COMMANDS.len()).filter(|index| command_ns(*index).end <= at_ns);
-    done.last().map_or(3, |index| COMMANDS[index].4)
+    let mut done = (0..COMMANDS.len()).filter(|index| command_ns(*index).end <= at_ns);
+    done.next_back().map_or(3, |index| COMMANDS[index].4)
 }
 
 /// The history of a faultless exam.
@@ -391,21 +391,21 @@ fn a_restart_must_bring_the_champion_back() {
 
 #[test]
 fn what_prometheus_and_dashboards_hold_is_counted() {
-    let survey = |edit: &dyn Fn(&mut Vec<AlertRule>, &mut Vec<Panel>, &mut Option<u64>)| {
+    fn survey(edit: impl Fn(&mut Vec<AlertRule>, &mut Vec<Panel>, &mut Option<u64>)) -> Vec<String> {
         unmet(&changed(|event| {
             if let What::Surveyed { alerts, panels, series } = &mut event.what {
                 edit(alerts, panels, series);
             }
             true
         }))
-    };
-    assert_eq!(survey(&|alerts, _, _| alerts.clear()), ["alerts-loaded"]);
-    assert_eq!(survey(&|alerts, _, _| alerts[0].runbook_found = false), ["alerts-loaded"]);
-    assert_eq!(survey(&|alerts, _, _| alerts[1].error = "no such metric".to_owned()), ["alerts-loaded"]);
-    assert_eq!(survey(&|_, panels, _| panels[2].series = 0), ["dashboard-alive"]);
-    assert_eq!(survey(&|_, panels, _| panels.truncate(4)), ["dashboard-alive"]);
-    assert_eq!(survey(&|_, _, series| *series = Some(60_000)), ["series-budget"]);
-    assert_eq!(survey(&|_, _, series| *series = None), ["series-budget"]);
+    }
+    assert_eq!(survey(|alerts, _, _| alerts.clear()), ["alerts-loaded"]);
+    assert_eq!(survey(|alerts, _, _| alerts[0].runbook_found = false), ["alerts-loaded"]);
+    assert_eq!(survey(|alerts, _, _| alerts[1].error = "no such metric".to_owned()), ["alerts-loaded"]);
+    assert_eq!(survey(|_, panels, _| panels[2].series = 0), ["dashboard-alive"]);
+    assert_eq!(survey(|_, panels, _| panels.truncate(4)), ["dashboard-alive"]);
+    assert_eq!(survey(|_, _, series| *series = Some(60_000)), ["series-budget"]);
+    assert_eq!(survey(|_, _, series| *series = None), ["series-budget"]);
 }
 
 #[test]

@@ -130,7 +130,7 @@ impl<'a> View<'a> {
     /// What the registry's champion alias was at a moment, by the last look before it.
     pub(crate) fn alias_at(&self, at_ns: u64) -> Option<&'a str> {
         let looks = self.history.events.iter().filter(|event| event.at_ns <= at_ns);
-        looks.filter_map(|event| if let What::Alias { champion } = &event.what { Some(champion.as_deref()) } else { None }).last().flatten()
+        looks.filter_map(|event| if let What::Alias { champion } = &event.what { Some(champion.as_deref()) } else { None }).next_back().flatten()
     }
 
     /// Looks at a watched address in the phase: number, whether it was well, and what was said otherwise.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ::platform::protocol::{Command, Request};
+use harness::compose::RULES_FOLDER;
 use harness::environment::{Disturbance, Docker};
 use harness::exercise::{Exercise, Files};
 use harness::progress::Progress;
@@ -239,7 +240,7 @@ impl Conductor<'_> {
         let rules: Vec<(Receiver, String)> = receivers.iter().map(|receiver| (*receiver, ring::name(&mut self.random))).collect();
         let Some(prometheus) = self.submitted.of_role("prometheus").into_iter().next() else { return Ok(()) };
         let file = ring::rule_file(&rules, &self.exercise.contract.alerts);
-        if let Err(why) = self.environment.put(&prometheus, ring::FOLDER, ring::archive(&file)?).await? {
+        if let Err(why) = self.environment.put(&prometheus, RULES_FOLDER, ring::archive(&file)?).await? {
             self.record(What::Note { text: format!("`{prometheus}` took no rule: {why}") }).await?;
         }
         let reloaded = self.driver.ask(ring::reload(&prometheus)).await?;

@@ -84,7 +84,7 @@ pub enum Condition {
         /// The role, as in `exercise.yaml`.
         role: String,
     },
-    /// Users are answered by the registry's champion, and it is a version that may be served.
+    /// Users are answered by the registry's champion, several times in a row, and it is a version that may be served.
     ChampionServes {},
     /// A service of the role runs.
     Running {

@@ -8,9 +8,6 @@ use super::ExamError;
 use super::plan::Receiver;
 use harness::exercise::Alerts;
 
-/// Where the rendered Prometheus configuration looks for the grader's rules.
-pub(super) const FOLDER: &str = "/etc/modeldown";
-
 /// How long the rule waits before it fires. A Prometheus that has just read its configuration knows no Alertmanager for up to
 /// five seconds, and sends what fires meanwhile again after a minute only.
 const FOR: &str = "8s";
@@ -41,7 +38,7 @@ pub(super) fn rule_file(rules: &[(Receiver, String)], alerts: &Alerts) -> Vec<u8
     json!({ "groups": [{ "name": "signal", "interval": "1s", "rules": rules }] }).to_string().into_bytes()
 }
 
-/// The rule file as the archive that the engine unpacks in [`FOLDER`].
+/// The rule file as the archive that the engine unpacks in [`RULES_FOLDER`](harness::compose::RULES_FOLDER).
 pub(super) fn archive(file: &[u8]) -> Result<Vec<u8>, ExamError> {
     let mut header = tar::Header::new_gnu();
     header.set_size(file.len() as u64);

@@ -1,8 +1,10 @@
 //! What the submission's Prometheus has loaded, and what its dashboards show: asked through the driver, written down, not judged.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use ::platform::protocol::{Outcome, Request};
+use harness::compose::RULES_FOLDER;
 use harness::exercise::Files;
 use serde_json::Value;
 
@@ -70,7 +72,8 @@ fn answered(outcome: &Outcome) -> (usize, String) {
 
 fn alert_rules(rules: &Value, label: &str, files: &Files) -> Vec<AlertRule> {
     let text = |value: &Value| short(value.as_str().unwrap_or_default());
-    let groups = rules["data"]["groups"].as_array().into_iter().flatten();
+    let is_ours = |group: &&Value| group["file"].as_str().is_some_and(|file| file.starts_with(RULES_FOLDER));
+    let groups = rules["data"]["groups"].as_array().into_iter().flatten().filter(|group| !is_ours(group));
     let rules = groups.flat_map(|group| group["rules"].as_array().into_iter().flatten());
     rules
         .map(|rule| {
@@ -91,7 +94,8 @@ fn alert_rules(rules: &Value, label: &str, files: &Files) -> Vec<AlertRule> {
 /// data sources are left out.
 fn queries(files: &Files, folder: &str) -> Vec<(String, String, String)> {
     let mut found = Vec::new();
-    for (path, content) in files.iter().filter(|(path, _)| path.starts_with(&format!("{folder}/")) && path.ends_with(".json")) {
+    let is_dashboard = |path: &str| path.starts_with(&format!("{folder}/")) && Path::new(path).extension().is_some_and(|end| end == "json");
+    for (path, content) in files.iter().filter(|(path, _)| is_dashboard(path)) {
         let dashboard: Value = serde_json::from_slice(content).unwrap_or_default();
         let variables = variables(&dashboard);
         let mut waiting: Vec<&Value> = dashboard["panels"].as_array().into_iter().flatten().rev().collect();
@@ -184,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_runbook_is_a_file_of_the_submission() {
-        let rules = serde_json::json!({ "data": { "groups": [{ "rules": [
+        let rules = serde_json::json!({ "data": { "groups": [{ "file": "/etc/modeldown/signal.yml", "rules": [{ "name": "Ours" }] }, { "rules": [
             { "name": "A", "labels": { "severity": "page" }, "annotations": { "runbook_url": "runbooks/a.md#first" }, "health": "ok" },
             { "name": "B", "labels": {}, "annotations": {}, "lastError": "no such metric" },
         ] }] } });

@@ -56,7 +56,7 @@ impl Arguments {
 fn aside(dir: &Path) -> PathBuf {
     let name = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let numbered = |number: u32| dir.with_file_name(format!("{name}.before-reset-{number}"));
-    (1..).map(numbered).find(|path| !path.exists()).unwrap_or_else(|| numbered(0))
+    (1..u32::MAX).map(numbered).find(|path| !path.exists()).unwrap_or_else(|| numbered(0))
 }
 
 fn agreed(dir: &Path, kept: &Path) -> Result<bool, CliError> {

@@ -118,7 +118,8 @@ class Balancer:
     def is_up(self, replica: str) -> bool:
         """Whether a replica takes traffic and is well."""
         stat = self._stat(replica)
-        return stat["status"] == "UP" and stat["check_status"] == "L7OK"
+        # A star in front says that the next check is under way.
+        return stat["status"] == "UP" and stat["check_status"].removeprefix("* ") == "L7OK"
 
     def state(self, replica: str) -> str:
         """HAProxy's word for a replica: UP, DOWN, DRAIN, .."""
