@@ -104,10 +104,10 @@ fn mounts_and_images_from_elsewhere_are_refused() {
     assert!(refused("./prometheus:/etc/prometheus:ro", "./prometheus:/usr/bin:ro").contains("is the platform's"));
     assert!(refused("image: modeldown/prometheus", "image: modeldown/prometheus\n    command: [sh]").contains("`command` of a service"));
     assert!(refused("build: ./model", "build: ..").contains("not a build context"));
-    assert!(refused("MODEL_PATH: /models/3", "MODEL_PATH: ${HOME}").contains("a variable"));
+    assert!(refused("FEATURES_MAX_AGE_S: \"900\"", "FEATURES_MAX_AGE_S: ${HOME}").contains("a variable"));
     assert!(refused("modeldown.role: model\n", "modeldown.role: model\n      modeldown.lease: x\n").contains("is the platform's"));
     assert!(refused("  lb:\n", "  pager:\n").contains("the service `pager` is the platform's"));
-    assert!(refused("modeldown.role: lb", "modeldown.role: blancer").contains("known: alertmanager, lb, model, prometheus"));
+    assert!(refused("modeldown.role: lb", "modeldown.role: blancer").contains("known: alertmanager, lb, model, prometheus, release"));
 }
 
 #[test]
@@ -148,10 +148,10 @@ fn what_compose_itself_would_refuse_or_never_start_is_refused_before() {
     assert!(lb("    stop_grace_period: '5'\n").contains("`5` is not a duration"));
     assert!(lb("    stop_grace_period: 999999999h\n").contains("is not a duration"));
     assert!(lb("    depends_on: [lb]\n").contains("depends on itself"));
-    assert!(refused("interval: 2s", "interval: 2 sec").contains("`2 sec` is not a duration"));
+    assert!(refused("interval: 5s", "interval: 2 sec").contains("`2 sec` is not a duration"));
     assert!(refused("  prometheus-data:\n", "  prometheus-data:\n  Bad_Name:\n").contains("`Bad_Name` is not a name"));
     assert!(refused("mem_limit: 64m", "mem_limit: 60g").contains("are the most"));
-    assert!(refused("MODEL_PATH: /models/3", "MODEL_PATH: \"\\x24{HOME}\"").contains("a variable"));
+    assert!(refused("FEATURES_MAX_AGE_S: \"900\"", "FEATURES_MAX_AGE_S: \"\\x24{HOME}\"").contains("a variable"));
 }
 
 #[test]
@@ -173,8 +173,8 @@ fn texts_stay_texts() {
     let exercise = exercise();
     let mut files = reference(&exercise);
     let text = String::from_utf8(files[COMPOSE_FILE].clone()).expect("it is text");
-    let odd = "MODEL_PATH: /models/3\n      RELEASE: \"2024-05-01\"\n      COUNT: \"1_000\"\n      SWITCH: \"on\"";
-    files.insert(COMPOSE_FILE.to_owned(), text.replacen("MODEL_PATH: /models/3", odd, 1).into_bytes());
+    let odd = "FEATURES_MAX_AGE_S: \"900\"\n      RELEASE: \"2024-05-01\"\n      COUNT: \"1_000\"\n      SWITCH: \"on\"";
+    files.insert(COMPOSE_FILE.to_owned(), text.replacen("FEATURES_MAX_AGE_S: \"900\"", odd, 1).into_bytes());
     let images = Images::new();
     let rendered = render(&vet(&files, &exercise.manifest).expect("it passes"), &exercise.manifest, &images, &ownership(), "token");
     let file = std::str::from_utf8(&rendered.files[COMPOSE_FILE]).expect("text");
