@@ -12,6 +12,8 @@ use harness::exercise::Exercise;
 
 /// How many pairs of starts are compared.
 const PAIRS: usize = 7;
+/// How long an environment is left alone, and then looked at.
+const AT_REST: Duration = Duration::from_secs(30);
 /// How many times a history is judged.
 const JUDGEMENTS: usize = 15;
 
@@ -23,8 +25,10 @@ fn main() {
         // Writing to a String cannot fail.
         let _ = writeln!(page, "| {what} | {measured} | {goal} |");
     };
-    let (first, ours, theirs, ratios) = starts(&home);
-    row("`harness start`, the first with images present", format!("{first:.1} s"), "");
+    let Starts { first, ours, theirs, ratios, resident_mib, busy_cores } = starts(&home);
+    row("`harness start`, the first with images present", format!("{first:.1} s"), "<= 10 s");
+    row("resident memory of all containers at home", format!("{resident_mib:.0} MiB"), "<= 400 MiB");
+    row("the whole machine's processors at rest, with the traffic at home", format!("{busy_cores:.2} cores"), "< 0.33");
     row("`harness start` from stopped, median", format!("{:.2} s", median(&ours)), "");
     row("`docker compose up --wait` of the same files, median", format!("{:.2} s", median(&theirs)), "");
     row("ratio, median of the pairs", format!("{:.2}", median(&ratios)), "<= 1.15");
@@ -74,14 +78,55 @@ fn timed(command: &mut Command) -> f64 {
     began.elapsed().as_secs_f64()
 }
 
+/// How starting goes, and what runs afterwards.
+struct Starts {
+    first: f64,
+    ours: Vec<f64>,
+    theirs: Vec<f64>,
+    ratios: Vec<f64>,
+    resident_mib: f64,
+    busy_cores: f64,
+}
+
+/// What the containers have resident, in MiB.
+fn resident_mib() -> f64 {
+    let used = |line: &String| -> Option<f64> {
+        let text = line.split('/').next()?.trim();
+        let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let factor = match &text[number.len()..] {
+            "GiB" => 1024.0,
+            "KiB" => 1.0 / 1024.0,
+            "B" => 1.0 / 1024.0 / 1024.0,
+            _ => 1.0,
+        };
+        Some(number.parse::<f64>().ok()? * factor)
+    };
+    acceptance::lines(&docker(["stats", "--no-stream", "--format", "{{.MemUsage}}"])).iter().filter_map(used).sum()
+}
+
+/// How many processors were busy on average for a while, engine and health checks included.
+fn busy_cores() -> f64 {
+    let busy = || -> f64 {
+        let stat = std::fs::read_to_string("/proc/stat").expect("it is Linux");
+        let ticks: Vec<f64> = stat.lines().next().unwrap_or_default().split_whitespace().skip(1).filter_map(|value| value.parse().ok()).collect();
+        // All but idle and waiting for disks, in hundredths of a second.
+        ticks.iter().enumerate().filter(|(index, _)| !matches!(index, 3 | 4)).map(|(_, ticks)| ticks / 100.0).sum()
+    };
+    let (before, began) = (busy(), Instant::now());
+    std::thread::sleep(AT_REST);
+    (busy() - before) / began.elapsed().as_secs_f64()
+}
+
 /// The first start, then pairs of ours and plain Compose's, each from containers removed and volumes kept.
-fn starts(home: &Home) -> (f64, Vec<f64>, Vec<f64>, Vec<f64>) {
+fn starts(home: &Home) -> Starts {
     let workspace = home.path("start");
     let start = || timed(home.harness().args(["start", "model-down", "--reference", "--dir"]).arg(&workspace));
     let compose = |arguments: &[&str]| timed(Command::new("docker").arg("compose").args(arguments).current_dir(&workspace));
     // Images come first, so that they are in nobody's time.
     timed(home.harness().arg("images"));
     let first = start();
+    std::thread::sleep(AT_REST);
+    let (busy_cores, resident_mib) = (busy_cores(), resident_mib());
     let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..PAIRS {
         compose(&["down"]);
@@ -93,7 +138,7 @@ fn starts(home: &Home) -> (f64, Vec<f64>, Vec<f64>, Vec<f64>) {
         ratios.push(harness / plain);
     }
     timed(home.harness().args(["stop", "--remove", "--dir"]).arg(&workspace));
-    (first, ours, theirs, ratios)
+    Starts { first, ours, theirs, ratios, resident_mib, busy_cores }
 }
 
 struct Examined {

@@ -127,7 +127,10 @@ impl Picture {
             .map(|second| format!("{},{}", x(second.at as f64 + 0.5), round(p99_bottom - P99_HEIGHT * second.p99_ms as f64 / p99_max as f64)))
             .collect();
         let area = |from: f64, to: f64, title: String| Area { x: x(from), width: round(x(to) - x(from)), title };
-        let phases = timeline.phases.iter().filter_map(|phase| Some(area(phase.from?, phase.to?, phase.title.clone())));
+        let mut held: Vec<(f64, f64, &str)> =
+            timeline.phases.iter().filter_map(|phase| Some((phase.from?, phase.to?, phase.title.as_str()))).collect();
+        held.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let phases = held.into_iter().map(|(from, to, title)| area(from, to, title.to_owned()));
         let faults =
             timeline.faults.iter().map(|fault| area(fault.from, fault.to.unwrap_or(end as f64), format!("{} {}", fault.fault, fault.target)));
         Self {

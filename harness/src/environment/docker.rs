@@ -94,7 +94,7 @@ pub struct Service {
     pub state: String,
     /// `healthy`, `unhealthy`, `starting`; `None` without a health check.
     pub health: Option<String>,
-    /// The exit code, where it is not running.
+    /// The exit code of its last end, where it is not running.
     pub exit_code: Option<i64>,
     /// Since when it is not well, RFC 3339; `None` where it is, or where Docker does not tell.
     pub unwell_since: Option<String>,
@@ -404,7 +404,7 @@ impl Docker {
             services.push(Service {
                 name: labels.get("com.docker.compose.service").cloned().unwrap_or_default(),
                 role: labels.get(ROLE_LABEL).cloned(),
-                exit_code: state.exit_code.filter(|_| state_word == "exited"),
+                exit_code: state.exit_code.filter(|_| matches!(state_word.as_str(), "exited" | "restarting")),
                 unwell_since,
                 container: id,
                 state: state_word,
@@ -446,7 +446,7 @@ impl Docker {
 /// Since when a container is not well: when it ended, when it was started and has not got ready since, or when its health check began
 /// to fail. Docker keeps the last few checks only; before them it is reckoned back from their distance.
 fn unwell_since(state: &ContainerState) -> Option<String> {
-    if state.running != Some(true) {
+    if state.running != Some(true) || state.restarting == Some(true) {
         return state.finished_at.clone();
     }
     let health = state.health.as_ref()?;
