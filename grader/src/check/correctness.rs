@@ -68,7 +68,7 @@ impl Judge for Correctness {
         let good = share(judged.len() - wrong.len(), judged.len());
         let observed = format!("{} of {} {what}", percent(good), judged.len());
         Finding::new(good >= self.at_least, false, observed).with(evidence(wrong.into_iter(), |request| {
-            let score = request.score().map_or("no score".to_owned(), |score| format!("{score:.6}"));
+            let score = request.said_score();
             let degraded = if says_degraded(request) { " and degraded" } else { "" };
             let at = |wanted: &[f64]| wanted.get(request.row).copied().unwrap_or(f64::NAN);
             let without = match self.degraded {

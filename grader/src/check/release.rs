@@ -125,7 +125,7 @@ impl Release {
         let versions: Vec<String> = versions.iter().take(4).map(|(version, count)| format!("{count} of version {version}")).collect();
         let evidence = wrong.iter().take(4).map(|request| Evidence {
             events: vec![request.number],
-            excerpt: format!("row {}: version {}, score {:?}", request.row, request.version().unwrap_or("none"), request.score()),
+            excerpt: format!("row {}: version {}, {}", request.row, request.version().unwrap_or("none"), request.said_score()),
         });
         (Some(format!("only {} of {} answers were right, wrong were {}", percent(good), answers.len(), versions.join(", "))), evidence.collect())
     }

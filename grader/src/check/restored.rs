@@ -43,12 +43,12 @@ impl Judge for Restored {
         }
         let wrong: Vec<_> = after.iter().copied().filter(|request| !right(request)).collect();
         let good = share(after.len() - wrong.len(), after.len());
-        let first = first.map_or("it never answered".to_owned(), |request| {
+        let first = first.map_or(format!("version {champion} never answered"), |request| {
             format!("version {champion} answered first after {:.1} s", ms(request.done_ns - restarted_ns) / 1e3)
         });
         Finding::new(good >= self.at_least, false, format!("{first}; {} of {} requests after {} s", percent(good), after.len(), self.within_seconds))
             .with(evidence(wrong.into_iter(), |request| match request.version() {
-                Some(version) => format!("version {version}, score {:?}", request.score()),
+                Some(version) => format!("version {version}, {}", request.said_score()),
                 None => request.said(),
             }))
     }

@@ -55,6 +55,11 @@ impl Request<'_> {
         }
     }
 
+    /// The score in its answer, in words.
+    pub(crate) fn said_score(&self) -> String {
+        self.score().map_or("no score".to_owned(), |score| format!("score {score:.6}"))
+    }
+
     /// What became of it, in words.
     pub(crate) fn said(&self) -> String {
         match self.result {
