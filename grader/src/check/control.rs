@@ -15,10 +15,16 @@ const SENT_SHARE: f64 = 0.98;
 /// The share of looks at the canary that must be well.
 const CANARY_SHARE: f64 = 0.97;
 
+/// In a shorter window a request more or less is a share too large to say anything.
+const SHORTEST_NS: u64 = 2_000_000_000;
+
 /// Why a phase cannot be judged, if so.
 pub(super) fn failed(history: &History, exam: &Exam, window: &Range<u64>) -> Option<String> {
     if let Some((number, message)) = history.fault(window.end) {
         return Some(format!("a fault of ours (event {number}): {message}"));
+    }
+    if window.end - window.start < SHORTEST_NS {
+        return None;
     }
     let view = View::new(history, window.clone());
     driver(&view, exam).or_else(|| canary(&view))

@@ -21,6 +21,8 @@ use crate::score::Outcome;
 
 /// After how many hours nothing of a grading run can be wanted any more.
 const HOURS: i64 = 6;
+/// How many bytes of the report's disk are kept free for it: more than a report of the largest exam has.
+const RESERVE: usize = 4 << 20;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  grader run work/model-down --out report\n  grader run submission.tar.gz --out report --seed acme-42 --json")]
@@ -63,6 +65,9 @@ impl Arguments {
         let seed = self.exam_seed.clone().unwrap_or_else(Seed::fresh);
         let manifest = manifest(&exercise, &variant, &seed);
         let lease = leases.take(&exercise.manifest.id, None, HOURS).map_err(Shared::Leases)?;
+        // Room for a report about an exam that a full disk broke off.
+        let reserve = self.out.join(".reserve");
+        std::fs::write(&reserve, vec![0xA5; RESERVE]).map_err(Shared::file(&reserve))?;
         let history = self.out.join("history");
         let logs = self.out.join("logs");
         let hall = Hall {
@@ -81,13 +86,16 @@ impl Arguments {
             held = hall.hold(&manifest, &history, &logs) => held.map_err(CliError::from),
             interrupt = Interrupt::next() => Err(interrupt.into()),
         };
+        std::fs::remove_file(&reserve).map_err(Shared::file(&reserve))?;
         progress.step("cleaning up");
         let closed = tokio::select! {
             closed = close(&engine, lease) => closed,
             interrupt = Interrupt::next() => Err(interrupt.into()),
         };
         progress.done();
-        held?;
+        if let Some(fault) = held? {
+            eprintln!("grader: the exam was broken off, and what it had not come to by then is not graded: {fault}");
+        }
         if let Err(error) = closed {
             // What was recorded is worth a report; the lease stays for the next command to sweep.
             eprintln!("grader: not everything could be cleaned up, the next command will do it: {error}");

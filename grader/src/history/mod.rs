@@ -85,6 +85,8 @@ pub enum PhaseRecord {
     Skipped {
         /// What was seen instead.
         why: String,
+        /// From the end of the phase before it to its own, in nanoseconds.
+        window: Range<u64>,
     },
     /// The recording ends before it does: nobody can say.
     Missing,
@@ -93,17 +95,20 @@ pub enum PhaseRecord {
 impl History {
     /// What became of a phase.
     pub fn phase(&self, id: &str) -> PhaseRecord {
-        let mut entered = None;
+        let (mut entered, mut before) = (None, 0);
         for event in &self.events {
             match &event.what {
                 What::PhaseEntered { phase } if phase == id => entered = Some(event.at_ns),
                 What::PhaseLeft { phase, end } if phase == id => {
                     return match (end, entered) {
-                        (PhaseEnd::Skipped { why }, _) => PhaseRecord::Skipped { why: why.clone() },
+                        (PhaseEnd::Skipped { why }, _) => PhaseRecord::Skipped { why: why.clone(), window: before..event.at_ns },
                         (_, Some(from)) => PhaseRecord::Recorded(from..event.at_ns),
                         (_, None) => PhaseRecord::Missing,
                     };
                 }
+                What::PhaseLeft { .. } => before = event.at_ns,
+                // Traffic begins with the first phase.
+                What::Request { seq: 0, intended_ns, .. } => before = *intended_ns,
                 _ => {}
             }
         }

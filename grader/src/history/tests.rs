@@ -33,7 +33,7 @@ async fn write(folder: &Path) {
         recorder.record(what).await.expect("it is being written");
     }
     drop(recorder);
-    writing.finish().expect("it is written");
+    writing.finish().await.expect("it is written");
 }
 
 #[tokio::test]

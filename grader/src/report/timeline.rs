@@ -69,7 +69,7 @@ impl Timeline {
         let phases = exam.phases.iter().map(|phase| {
             let (from, to, skipped) = match history.phase(&phase.id) {
                 PhaseRecord::Recorded(window) => (Some(seconds(window.start)), Some(seconds(window.end)), None),
-                PhaseRecord::Skipped { why } => (None, None, Some(super::clean(&why))),
+                PhaseRecord::Skipped { why, .. } => (None, None, Some(super::clean(&why))),
                 PhaseRecord::Missing => (None, None, Some("the recording ends before".to_owned())),
             };
             PhaseSpan { id: phase.id.clone(), title: phase.title.clone(), from, to, skipped }
