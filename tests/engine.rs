@@ -16,7 +16,7 @@ use crate::{model_down, said};
 /// Its disk, in bytes; a file with holes.
 const DISK: u64 = 6 << 30;
 /// How long it may take to start or to end.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The engine; it ends, with everything in it, when this is dropped.
 pub struct PrivateEngine {
@@ -85,7 +85,8 @@ impl PrivateEngine {
             harness::images::ensure(&engine, &model_down(), &Progress::stderr()).await.expect("they can be made")
         });
         let latest = images.keys().map(|alias| format!("{alias}:latest"));
-        let mut save = Command::new("docker").arg("save").args(images.values().cloned().chain(latest)).stdout(Stdio::piped()).spawn().expect("docker is there");
+        let mut save =
+            Command::new("docker").arg("save").args(images.values().cloned().chain(latest)).stdout(Stdio::piped()).spawn().expect("docker is there");
         let stream = save.stdout.take().expect("piped");
         let loaded = self.docker(["load", "--quiet"]).stdin(stream).output().expect("docker is there");
         assert!(loaded.status.success() && save.wait().is_ok_and(|saved| saved.success()), "{}", said(&loaded));

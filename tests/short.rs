@@ -27,7 +27,8 @@ pub fn exercises(folder: &Path, cut: &[Cut<'_>]) -> PathBuf {
     let phases: String = phases.into_iter().filter_map(|(id, text)| Some(edited(&text, cut.iter().find(|(kept, _)| *kept == id)?.1))).collect();
     std::fs::write(folder.join("model-down/exam.yaml"), head + &phases).expect("writable");
     let (head, checks) = entries(&read("checks.yaml"));
-    let kept: Vec<(String, String)> = checks.into_iter().filter(|(_, text)| cut.iter().any(|(phase, _)| text.contains(&format!("phase: {phase}\n")))).collect();
+    let kept: Vec<(String, String)> =
+        checks.into_iter().filter(|(_, text)| cut.iter().any(|(phase, _)| text.contains(&format!("phase: {phase}\n")))).collect();
     let ids: Vec<&str> = kept.iter().map(|(id, _)| id.as_str()).collect();
     let checks: String = kept.iter().map(|(_, text)| with_needs_of(text, &ids)).collect();
     std::fs::write(folder.join("model-down/checks.yaml"), head + &checks).expect("writable");

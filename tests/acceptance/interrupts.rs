@@ -21,7 +21,10 @@ fn grading(home: &Home, workspace: &Path, out: &str, until_line: &str) -> Child 
 pub(crate) fn until(child: &mut Child, line: &str) -> JoinHandle<String> {
     let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines().map(|line| line.expect("it is text"));
     let mut said = String::new();
-    let seen = lines.by_ref().inspect(|line| said.push_str(&format!("{line}\n"))).any(|said| said.contains(line));
+    let seen = lines.by_ref().any(|one| {
+        said.extend([one.as_str(), "\n"]);
+        one.contains(line)
+    });
     assert!(seen, "it never got to `{line}`: {said}");
     // Whatever it says later must not break its pipe.
     std::thread::spawn(move || said + &lines.map(|line| line + "\n").collect::<String>())

@@ -79,7 +79,8 @@ impl Driver {
     }
 
     fn ask(&mut self, url: String, body: Option<&str>, timeout_ms: u64) -> Outcome {
-        let request = Request { method: "POST".to_owned(), url, headers: Vec::new(), body: body.map(str::to_owned), timeout_ms, body_limit: BODY_LIMIT };
+        let request =
+            Request { method: "POST".to_owned(), url, headers: Vec::new(), body: body.map(str::to_owned), timeout_ms, body_limit: BODY_LIMIT };
         self.tell(&Command::Ask { id: 7, request });
         match self.next() {
             Event::Asked { id: 7, outcome, .. } => outcome,
@@ -122,7 +123,14 @@ fn traffic_goes_on_while_nobody_answers() {
     let at = server();
     let mut driver = Driver::start();
     driver.tell(&Command::Rows { rows: vec!["a".to_owned(), "b".to_owned()] });
-    let request = Request { method: "POST".to_owned(), url: format!("http://{at}/never"), headers: Vec::new(), body: None, timeout_ms: 500, body_limit: BODY_LIMIT };
+    let request = Request {
+        method: "POST".to_owned(),
+        url: format!("http://{at}/never"),
+        headers: Vec::new(),
+        body: None,
+        timeout_ms: 500,
+        body_limit: BODY_LIMIT,
+    };
     driver.tell(&Command::Traffic { request, rate_per_second: 200.0 });
     // A closed loop would have sent one request by the time at which the first of them times out.
     let Event::Answered { seq: 0, row: 0, outcome: Outcome::TimedOut, .. } = driver.next() else { panic!("the first must time out first") };
@@ -138,7 +146,14 @@ fn intended_times_are_the_schedule_s() {
     let at = server();
     let mut driver = Driver::start();
     driver.tell(&Command::Rows { rows: vec!["a".to_owned()] });
-    let request = Request { method: "POST".to_owned(), url: format!("http://{at}/echo"), headers: Vec::new(), body: None, timeout_ms: 5_000, body_limit: BODY_LIMIT };
+    let request = Request {
+        method: "POST".to_owned(),
+        url: format!("http://{at}/echo"),
+        headers: Vec::new(),
+        body: None,
+        timeout_ms: 5_000,
+        body_limit: BODY_LIMIT,
+    };
     driver.tell(&Command::Traffic { request, rate_per_second: 100.0 });
     let mut intended = std::collections::BTreeMap::new();
     while intended.len() < 20 {
@@ -157,7 +172,14 @@ fn intended_times_are_the_schedule_s() {
 fn a_watch_goes_on_until_it_is_ended() {
     let at = server();
     let mut driver = Driver::start();
-    let request = Request { method: "POST".to_owned(), url: format!("http://{at}/echo"), headers: Vec::new(), body: None, timeout_ms: 5_000, body_limit: BODY_LIMIT };
+    let request = Request {
+        method: "POST".to_owned(),
+        url: format!("http://{at}/echo"),
+        headers: Vec::new(),
+        body: None,
+        timeout_ms: 5_000,
+        body_limit: BODY_LIMIT,
+    };
     driver.tell(&Command::Watch { name: "canary".to_owned(), every_ms: 10, request });
     for _ in 0..3 {
         assert!(matches!(driver.next(), Event::Watched { name, outcome: Outcome::Response { status: 200, .. }, .. } if name == "canary"));
