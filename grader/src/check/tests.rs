@@ -564,6 +564,16 @@ fn what_fails_on_our_side_is_not_graded() {
         true
     });
     assert!(is_not_graded(&late, "answers-fast") && is_not_graded(&late, "kill-gap"));
+    let with_use = |used_ms: u64| {
+        let mut history = late.clone();
+        let at = history.events.iter().position(|event| event.at_ns > 10 * SECOND).expect("it is longer");
+        let at_ns = history.events[at].at_ns;
+        history.events.insert(at, Event { at_ns, what: What::Spent { used_ms, of_ms: 4_000 } });
+        history
+    };
+    assert!(is_not_graded(&with_use(1_900), "answers-fast"));
+    // Who takes the machine for itself is late by itself.
+    assert!(!is_not_graded(&with_use(2_100), "answers-fast") && is_not_graded(&with_use(2_100), "kill-gap"));
     let unsent = changed(|event| !matches!(event.what, What::Request { seq, .. } if seq.is_multiple_of(20)));
     assert!(is_not_graded(&unsent, "answers-available"));
     let deaf = changed(|event| !matches!(&event.what, What::Watched { name, .. } if name == "canary"));
