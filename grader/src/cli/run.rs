@@ -87,11 +87,11 @@ impl Arguments {
             interrupt = Interrupt::next() => Err(interrupt.into()),
         };
         progress.done();
-        held?;
         if let Err(error) = closed {
             // What was recorded is worth a report; the lease stays for the next command to sweep.
             eprintln!("grader: not everything could be cleaned up, the next command will do it: {error}");
         }
+        held?;
         // From the file, as everyone else will judge it.
         let recorded = History::read(&history).map_err(|error| CliError::Exam(error.into()))?;
         let report = Report::new(&recorded).map_err(CliError::Rules)?;
