@@ -155,7 +155,7 @@ mod tests {
     use crate::history::BreakRecord;
 
     /// How many checks the flagship has.
-    const CHECKS: usize = 38;
+    const CHECKS: usize = 43;
 
     fn judged(rubric: &Rubric, verdicts: &[Verdict]) -> BTreeMap<String, Judgement> {
         let judgement = |verdict: &Verdict| Judgement {

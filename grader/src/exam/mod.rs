@@ -22,7 +22,7 @@ use futures_util::StreamExt;
 use harness::compose::{Images, Vetted, render};
 use harness::engine::Engine;
 use harness::environment::{Docker, EnvironmentError, Input, Lease, Output, Record, Wait, run_once};
-use harness::exercise::{Exercise, Files, Row, Seed, accounts, request_body, rows};
+use harness::exercise::{Exercise, Files, Population, Row, Seed, accounts, request_body, rows};
 use harness::exit::Owner;
 use harness::progress::Progress;
 use harness::submission::{Submission, SubmissionError, write_files};
@@ -133,7 +133,7 @@ impl Hall<'_> {
         environment.check().await?;
         environment.build().await?;
         self.progress.step("asking the oracle");
-        let drawn = rows(&self.exercise.manifest.inputs, self.exam.rows, &mut self.seed.stream(&self.exercise.manifest.id, "rows"));
+        let drawn = draw(self.exercise, self.exam, &self.seed);
         let artifacts = oracle(self.engine, &record.id, self.exercise, self.images, &drawn).await?;
         self.progress.step("starting the submission");
         // The trusted services come first, so that what fails after them is the submission's.
@@ -154,6 +154,7 @@ impl Hall<'_> {
             files: self.vetted.files(),
             submitted: &submitted,
             environment: &environment,
+            images: self.images,
             artifacts: &artifacts,
             rows: &drawn,
             seed: &self.seed,
@@ -195,7 +196,7 @@ impl Rehearsal<'_> {
     pub async fn hold(&self, manifest: &Manifest, history: &Path) -> Result<(), ExamError> {
         let seed = Seed::fresh();
         self.progress.step("asking the oracle");
-        let drawn = rows(&self.exercise.manifest.inputs, self.exam.rows, &mut seed.stream(&self.exercise.manifest.id, "rows"));
+        let drawn = draw(self.exercise, self.exam, &seed);
         let artifacts = oracle(self.engine, &self.lease.id, self.exercise, self.images, &drawn).await?;
         let environment = Docker::new(self.engine.clone(), &self.lease.project, &self.lease.id, self.lease.folder.clone());
         let submitted = Submitted::new(self.vetted, self.exercise);
@@ -209,6 +210,7 @@ impl Rehearsal<'_> {
             files: self.vetted.files(),
             submitted: &submitted,
             environment: &environment,
+            images: self.images,
             artifacts: &artifacts,
             rows: &drawn,
             seed: &seed,
@@ -221,6 +223,14 @@ impl Rehearsal<'_> {
         writing.finish()?;
         held
     }
+}
+
+/// Every row of an exam: those like training's first, then those that drifted.
+fn draw(exercise: &Exercise, exam: &Exam, seed: &Seed) -> Vec<Row> {
+    let drawn = |population, count, purpose| rows(&exercise.manifest.inputs, population, count, &mut seed.stream(&exercise.manifest.id, purpose));
+    let mut all = drawn(Population::Usual, exam.rows, "rows");
+    all.extend(drawn(Population::Drifted, exam.drifted_rows, "drifted rows"));
+    all
 }
 
 /// What every version of the model answers to the rows, and what it is made of; by the name of its artifact.
@@ -243,6 +253,7 @@ struct Sitting<'a> {
     files: &'a Files,
     submitted: &'a Submitted,
     environment: &'a Docker,
+    images: &'a Images,
     artifacts: &'a BTreeMap<String, Artifact>,
     rows: &'a [Row],
     seed: &'a Seed,
@@ -286,6 +297,7 @@ impl Sitting<'_> {
         driver.tell(&Command::Rows { rows: bodies.clone() }).await?;
         self.watch(&driver).await?;
         let id = &self.exercise.manifest.id;
+        let tools = self.exercise.manifest.platform.get(DRIVER).map_or("", |driver| driver.image.as_str());
         let mut conductor = Conductor {
             exam: self.exam,
             phases: self.exam.order(&mut self.seed.stream(id, "order")),
@@ -293,6 +305,7 @@ impl Sitting<'_> {
             files: self.files,
             submitted: self.submitted,
             environment,
+            tools: self.images.get(tools).map_or(tools, String::as_str),
             driver: &driver,
             platform,
             artifacts: self.artifacts,

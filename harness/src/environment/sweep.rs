@@ -40,14 +40,9 @@ pub async fn sweep(engine: &Engine, lease: &str, what: Sweep) -> Result<(), Envi
         if quiet == 2 {
             return Ok(());
         }
-        match refusal {
-            Some(error) => {
-                // As long as something goes, the rest may follow: a network goes after its containers.
-                refused = if found < before { 0 } else { refused + 1 };
-                last = Err(error.into());
-            }
-            None => (refused, last) = (0, Ok(())),
-        }
+        // As long as something goes, the rest may follow: a network goes after its containers.
+        refused = if refusal.is_none() || found < before { 0 } else { refused + 1 };
+        last = refusal.map_or(Ok(()), |error| Err(error.into()));
         if refused == REFUSED {
             return last;
         }
