@@ -14,6 +14,7 @@ use tokio::time::sleep;
 use super::docker::EnvironmentError;
 use super::lease::Leases;
 use crate::engine::Engine;
+use crate::output;
 
 /// How many looks there are at most; a `docker compose` that was killed may create things for a moment longer.
 const LOOKS: u32 = 100;
@@ -60,7 +61,7 @@ pub async fn sweep_dead(engine: &Engine, leases: &Leases) -> Result<usize, Envir
     for lease in dead {
         if let Err(error) = sweep(engine, &lease.record.id, Sweep::Everything).await {
             engine.api.ping().await?;
-            eprintln!("something of an earlier command could not be removed (starting the engine anew helps): {error}");
+            output::say(format_args!("something of an earlier command could not be removed (starting the engine anew helps): {error}"));
             continue;
         }
         lease.end().map_err(EnvironmentError::Leases)?;
