@@ -29,6 +29,8 @@ const USERS: &str = "users";
 /// Everything that an exam is conducted with.
 pub(super) struct Conductor<'a> {
     pub(super) exam: &'a Exam,
+    /// When the submission began to be started.
+    pub(super) began: Instant,
     /// The exam's phases in the order in which they are held.
     pub(super) phases: Vec<&'a Phase>,
     pub(super) exercise: &'a Exercise,
@@ -79,9 +81,21 @@ impl Conductor<'_> {
         let phases = self.phases.clone();
         for (index, phase) in phases.iter().enumerate() {
             self.progress.step(format!("phase {} of {}: {}", index + 1, phases.len(), phase.title));
+            if phase.runs_commands() && !self.fits(&phases[index..]) {
+                let why = "the exam's time is over: commands before it took too long".to_owned();
+                self.record(What::PhaseLeft { phase: phase.id.clone(), end: PhaseEnd::Skipped { why } }).await?;
+                continue;
+            }
             self.phase(phase).await?;
         }
         self.driver.tell(&Command::StopTraffic).await
+    }
+
+    /// Whether there is time for the first of these phases and for all of them that run no commands: a release command that never
+    /// ends costs what releases are asked, and nothing else.
+    fn fits(&self, left: &[&Phase]) -> bool {
+        let needed = left.iter().enumerate().filter(|(index, phase)| *index == 0 || !phase.runs_commands()).map(|(_, phase)| phase.cap()).sum();
+        self.began.elapsed() + needed <= self.exam.cap()
     }
 
     async fn phase(&mut self, phase: &Phase) -> Result<(), ExamError> {

@@ -33,6 +33,10 @@ pub struct Exam {
     /// How many seconds the submission has to settle after it was started, before the first phase.
     #[schemars(range(min = 5, max = 300))]
     pub settle_seconds: u64,
+    /// After how many seconds, from the start of the submission on, phases that run commands of the submission are not begun any more,
+    /// unless they and all others that are left fit in.
+    #[schemars(range(min = 60, max = 3_600))]
+    pub cap_seconds: u64,
     /// What happens, in order.
     #[schemars(length(min = 1, max = 32))]
     pub phases: Vec<Phase>,
@@ -71,6 +75,11 @@ impl Phase {
     /// The least time that the phase takes.
     pub fn min(&self) -> Duration {
         Duration::from_secs(self.min_seconds)
+    }
+
+    /// Whether it runs commands of the submission, which may take as long as the contract lets them.
+    pub fn runs_commands(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Deploy { .. } | Step::Rollback {} | Step::Status {}))
     }
 
     /// The most time that the phase may take.
@@ -281,6 +290,11 @@ impl Exam {
             }
         }
         short
+    }
+
+    /// The most time that the whole exam may take, the start of the submission included.
+    pub fn cap(&self) -> Duration {
+        Duration::from_secs(self.cap_seconds)
     }
 
     /// The least time that the phases take together.

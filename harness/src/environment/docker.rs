@@ -19,7 +19,7 @@ use futures_util::future::join_all;
 use futures_util::{Stream, StreamExt};
 use tokio::io::AsyncWrite;
 use tokio::process::Child;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::io::ReaderStream;
 
 use super::sweep::{Sweep, sweep};
@@ -170,8 +170,8 @@ impl Docker {
         self.compose(&arguments).await
     }
 
-    /// Starts services of a submission, as their file says and, if that fails or takes too long, each for itself: one that
-    /// cannot start must not keep the others from it. What could not be started is said, and is not an error.
+    /// Starts services of a submission, as their file says and, if that fails or takes too long, each for itself, again within
+    /// the limit: one that cannot start must not keep the others from it. What could not be started is said, and is not an error.
     pub async fn start_each(&self, services: &[String], limit: Duration) -> Result<Vec<String>, EnvironmentError> {
         let names = services.iter().map(String::as_str);
         let arguments: Vec<&str> = ["up", "--detach", "--no-build", "--quiet-pull"].into_iter().chain(names).collect();
@@ -180,11 +180,12 @@ impl Docker {
             Ok(Err(error)) => vec![error.to_string()],
             Err(_) => vec![format!("not everything was started within {} s, as one service waits for another", limit.as_secs())],
         };
+        let deadline = Instant::now() + limit;
         for service in services {
-            match timeout(limit, self.start_only(std::slice::from_ref(service))).await {
+            match timeout_at(deadline, self.start_only(std::slice::from_ref(service))).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => complaints.push(format!("`{service}` could not be started: {error}")),
-                Err(_) => complaints.push(format!("`{service}` was not started within {} s", limit.as_secs())),
+                Err(_) => complaints.push(format!("`{service}` was not started: the others took {} s", limit.as_secs())),
             }
         }
         // Whether it was the engine that failed, and not the submission, is told by the engine.
