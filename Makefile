@@ -22,7 +22,7 @@ help:
 	@echo "make test-all   the same, and every break alone"
 	@echo "make bench      measures, and writes docs/performance.md"
 	@echo "make fmt        formats Rust and Python"
-	@echo "make schemas    writes docs/schema anew"
+	@echo "make schemas    writes docs/schema anew, and the examples in docs/scoring.md"
 
 setup:
 	@scripts/setup
@@ -86,6 +86,6 @@ fmt:
 	scripts/lint --fix
 
 schemas:
-	MODELDOWN_WRITE_SCHEMAS=1 cargo test --workspace --exclude acceptance --lib schemas_in_docs
+	MODELDOWN_WRITE_SCHEMAS=1 cargo test --workspace --exclude acceptance --lib in_docs
 
 .PHONY: help setup build start status check reset stop demo doctor grade test test-all unit lint deny bench fmt schemas

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{View, ms, percent, share};
 use crate::exam::Exam;
-use crate::history::History;
+use crate::history::{History, Phases};
 
 /// A request that left later than this was late.
 const LATE_NS: u64 = 20_000_000;
@@ -16,11 +16,11 @@ const SENT_SHARE: f64 = 0.98;
 const CANARY_SHARE: f64 = 0.97;
 
 /// Why a phase cannot be judged, if so.
-pub(super) fn failed(history: &History, exam: &Exam, window: &Range<u64>) -> Option<String> {
+pub(super) fn failed(history: &History, phases: &Phases, exam: &Exam, window: &Range<u64>) -> Option<String> {
     if let Some((number, message)) = history.fault(window.end) {
         return Some(format!("a fault of ours (event {number}): {message}"));
     }
-    let view = View::new(history, window.clone());
+    let view = View::new(history, phases, window.clone());
     driver(&view, exam).or_else(|| canary(&view))
 }
 

@@ -9,6 +9,9 @@ use super::view::Request;
 use super::{Evidence, Finding, Judge, View, percent, share};
 use crate::history::{ReleaseCommand, What};
 
+/// What a refusal is worth that the exit code does not tell of.
+const UNSAID: f64 = 0.5;
+
 /// What a command must come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -93,6 +96,10 @@ impl Judge for Release {
         #[allow(clippy::cast_precision_loss, reason = "an exam lasts far less than 2^52 ns")]
         let took = ran.ended_ns.saturating_sub(ran.began_ns) as f64 / 1e9;
         let observed = if complaints.is_empty() { format!("it did, in {took:.1} s: {output}") } else { complaints.join("; ") };
+        // Its word is the only thing that is wrong: users were kept from the version, whoever waits for the command was not told.
+        if self.outcome == Outcome::Refused && succeeded && complaints.len() == 1 {
+            return Finding::partial(UNSAID, format!("{observed}, though the champion and the answers stayed as they were")).with(evidence);
+        }
         Finding::new(complaints.is_empty(), false, observed).with(evidence)
     }
 }

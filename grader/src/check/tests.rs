@@ -15,7 +15,8 @@ const SECOND: u64 = 1_000_000_000;
 const RATE: u64 = 50;
 const ROWS: usize = 400;
 
-fn model_down() -> Exercise {
+/// The flagship.
+pub(crate) fn model_down() -> Exercise {
     Exercise::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../exercises/model-down")).expect("the exercise is right")
 }
 
@@ -412,6 +413,7 @@ fn what_prometheus_and_dashboards_hold_is_counted() {
     assert_eq!(survey(|alerts, _, _| alerts.clear()), ["alerts-loaded"]);
     assert_eq!(survey(|alerts, _, _| alerts[0].runbook_found = false), ["alerts-loaded"]);
     assert_eq!(survey(|alerts, _, _| alerts[1].error = "no such metric".to_owned()), ["alerts-loaded"]);
+    // One dead query is what a break leaves, and what a share would pay for.
     assert_eq!(survey(|_, panels, _| panels[2].series = 0), ["dashboard-alive"]);
     assert_eq!(survey(|_, panels, _| panels.truncate(4)), ["dashboard-alive"]);
     assert_eq!(survey(|_, _, series| *series = Some(60_000)), ["series-budget"]);
@@ -643,4 +645,57 @@ fn a_rubric_that_contradicts_itself_names_every_place() {
     for expected in ["the brief has no requirement `H9`", "the exam has no phase `kil`", "no check `nothing`", "checks.yaml:8:"] {
         assert!(said.contains(expected), "{expected} is missing in\n{said}");
     }
+}
+
+/// What `alerts-loaded` makes of a survey whose rules are changed: its verdict, and its words.
+fn judged_alerts(edit: impl Fn(&mut Vec<AlertRule>)) -> (Verdict, String) {
+    let history = changed(|event| {
+        if let What::Surveyed { alerts, .. } = &mut event.what {
+            // Three sound rules to page, one to ticket.
+            let (page, ticket) = (alerts[0].clone(), alerts[1].clone());
+            let page = |name: &str| AlertRule { name: name.to_owned(), ..page.clone() };
+            *alerts = vec![page("A"), page("B"), page("C"), ticket];
+            edit(alerts);
+        }
+        true
+    });
+    let judgement = judge(&history).expect("the rules are right").remove("alerts-loaded").expect("it is a check");
+    (judgement.verdict, judgement.observed)
+}
+
+#[test]
+fn alerting_rules_are_counted_while_every_urgency_has_a_sound_one() {
+    let three_of_four = (Verdict::Partial { share: 0.75 }, "3 of 4 rules are sound: `B` names no runbook".to_owned());
+    assert_eq!(judged_alerts(|rules| rules[1].runbook.clear()), three_of_four);
+    assert_eq!(judged_alerts(|rules| rules[3].error = "no such metric".to_owned()).0, Verdict::Failed);
+    assert_eq!(judged_alerts(|rules| rules.truncate(3)), (Verdict::Failed, "no rule with the urgency ticket is loaded and sound".to_owned()));
+    assert_eq!(judged_alerts(Vec::clear).0, Verdict::Failed);
+}
+
+#[test]
+fn a_refusal_that_reports_success_is_half_of_one() {
+    assert_eq!(verdicts(&with_command("release-slow", Some(0), 4))["refuses-slow"], Verdict::Partial { share: 0.5 });
+    // Neither a command that never ends nor a version that reached users is.
+    assert_eq!(verdicts(&with_command("release-slow", None, 4))["refuses-slow"], Verdict::Failed);
+    assert_eq!(verdicts(&with_command("release-slow", Some(0), 5))["refuses-slow"], Verdict::Failed);
+    // A second rollback that fails is what a break leaves behind where the first one failed.
+    assert_eq!(verdicts(&with_command("rollback-again", Some(1), 4))["rollback-again"], Verdict::Failed);
+}
+
+#[test]
+fn every_judgement_says_where_it_looked_and_when_it_saw() {
+    let judged = judge(&with_results(|seq| seq % 20 == 7, &RequestResult::TimedOut)).expect("the rules are right");
+    for (id, judgement) in &judged {
+        let window = judgement.window.as_ref().unwrap_or_else(|| panic!("{id} has no window"));
+        let held = seconds(&window.phase);
+        assert_eq!((window.from, window.to), (seconds_of(held.start), seconds_of(held.end)), "{id}");
+        assert_eq!(PHASES[window.place - 1].0, window.phase, "{id}");
+    }
+    let late = &judged["kill-survived"].evidence[0];
+    let window = judged["kill-survived"].window.as_ref().expect("it was held");
+    assert!((window.from..window.to).contains(&late.from) && late.from <= late.to, "{late:?}");
+}
+
+fn seconds_of(whole: u64) -> f64 {
+    super::seconds(whole * SECOND)
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Evidence, Finding, Judge, Verdict, View, ms};
+use super::{Evidence, Finding, Judge, View, ms};
 use crate::exam::Receiver;
 use crate::history::What;
 
@@ -58,7 +58,7 @@ impl Judge for Wiring {
                 }
                 let observed = format!("{observed}, but at {} too", others.join(", "));
                 let numbers = std::iter::once(number).chain(astray.into_iter().map(|(_, number)| number));
-                Finding { verdict: Verdict::Partial { share: ASTRAY }, observed, evidence: numbers.map(evidence).collect() }
+                Finding::partial(ASTRAY, observed).with(numbers.map(evidence))
             }
             Some((number, after_ns)) => Finding::new(false, false, format!("it arrived after {:.1} s", ms(after_ns) / 1e3)).with([evidence(number)]),
             None if others.is_empty() => Finding::new(false, false, "it arrived nowhere".to_owned())
