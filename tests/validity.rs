@@ -105,7 +105,7 @@ fn examine(exercise: &Exercise, variant: &Variant, place: &Path) {
 
 fn read(ledger: &Path, name: &str, runs: usize) -> Vec<Run> {
     let read = |place: PathBuf| {
-        let seconds = std::fs::read_to_string(place.join("seconds")).expect("readable").parse().expect("a number");
+        let seconds = std::fs::read_to_string(place.join("seconds")).expect("readable").trim().parse().expect("a number");
         Run { report: Report::new(&History::read(&place).expect("it is whole")).expect("its rules are right"), seconds }
     };
     (0..runs).map(|run| read(entry(ledger, name, run))).collect()
@@ -113,7 +113,9 @@ fn read(ledger: &Path, name: &str, runs: usize) -> Vec<Run> {
 
 /// Whether the same submission always gets the same verdicts.
 fn verdicts(page: &mut String, held: &[(&Submission, Vec<Run>)]) {
-    page.push_str("## The same submission, the same verdicts\n\n| submission | runs | scores | verdicts that changed | not graded |\n|---|---|---|---|---|\n");
+    page.push_str(
+        "## The same submission, the same verdicts\n\n| submission | runs | scores | verdicts that changed | not graded |\n|---|---|---|---|---|\n",
+    );
     for (submission, runs) in held {
         let mut words: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
         for check in runs.iter().flat_map(|run| &run.report.checks) {
@@ -174,7 +176,12 @@ fn times(page: &mut String, exam: &Exam, runs: &[Run]) {
     page.push_str("\n## How long it takes\n\nThe reference, in seconds.\n\n| phase | at least | median | longest |\n|---|---|---|---|\n");
     let minimum = exam.min().as_secs_f64();
     let (middle, longest) = median(runs.iter().map(|run| run.seconds).collect());
-    let _ = writeln!(page, "| the whole grade | {minimum:.0} | {middle:.0} ({:.2} times) | {longest:.0} ({:.2} times) |", middle / minimum, longest / minimum);
+    let _ = writeln!(
+        page,
+        "| the whole grade | {minimum:.0} | {middle:.0} ({:.2} times) | {longest:.0} ({:.2} times) |",
+        middle / minimum,
+        longest / minimum
+    );
     for phase in &exam.phases {
         let held = |run: &Run| -> Option<f64> {
             let span = run.report.timeline.phases.iter().find(|span| span.id == phase.id)?;

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::view::{Request, evidence};
-use super::{Finding, Judge, View, percent, share};
+use super::{Figure, Finding, Judge, View, percent, share};
 
 /// Requests are answered with HTTP 200 before users give up.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -38,6 +38,8 @@ impl Judge for Availability {
         let reasons: Vec<String> = reasons.into_iter().take(4).map(|(reason, count)| format!("{count} {reason}")).collect();
         let because = if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join("; ")) };
         let observed = format!("{} of {all} requests{because}", percent(good));
-        Finding::new(good >= self.at_least, good < self.grey_below, observed).with(evidence(bad.into_iter(), Request::said))
+        Finding::new(good >= self.at_least, good < self.grey_below, observed)
+            .measured(Figure::share(good, self.at_least))
+            .with(evidence(bad.into_iter(), Request::said))
     }
 }

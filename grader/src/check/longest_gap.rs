@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::view::Request;
-use super::{Evidence, Finding, Judge, View, ms};
+use super::{Evidence, Figure, Finding, Judge, View, ms};
 
 /// No long silence between good answers.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -33,6 +33,7 @@ impl Judge for LongestGap {
         let excerpt = format!("from {:.1} s to {:.1} s of the exam", ms(*from) / 1e3, ms(*to) / 1e3);
         let evidence = Evidence { events: [*before, *after].into_iter().flatten().collect(), excerpt };
         Finding::new(gap_ns <= self.at_most_ms * 1_000_000, gap_ns > self.grey_above_ms * 1_000_000, format!("at most {:.0} ms", ms(gap_ns)))
+            .measured(Figure::milliseconds(ms(gap_ns), ms(self.at_most_ms * 1_000_000)))
             .with([evidence])
     }
 }

@@ -9,6 +9,7 @@ mod champion;
 mod control;
 mod correctness;
 mod dashboard;
+mod figure;
 mod latency;
 mod longest_gap;
 mod memory_budget;
@@ -37,6 +38,7 @@ use crate::exam::Exam;
 use crate::history::{History, PhaseRecord, Phases};
 pub(crate) use view::{View, histogram};
 
+pub use figure::{Figure, Unit};
 pub use rubric::{Check, Rubric};
 
 /// What a check came to.
@@ -120,6 +122,8 @@ pub struct Judgement {
     pub expected: String,
     /// What was seen.
     pub observed: String,
+    /// The number in it, where it is a matter of degree.
+    pub figure: Option<Figure>,
     /// The part of the exam in which it was looked for; nothing where that was not held.
     pub window: Option<Window>,
     /// Where it was seen.
@@ -133,17 +137,23 @@ pub struct Judgement {
 pub(crate) struct Finding {
     verdict: Verdict,
     observed: String,
+    figure: Option<Figure>,
     evidence: Vec<Evidence>,
 }
 
 impl Finding {
     fn new(passed: bool, grey: bool, observed: String) -> Self {
-        Self { verdict: if passed { Verdict::Passed { grey } } else { Verdict::Failed }, observed, evidence: Vec::new() }
+        Self { verdict: if passed { Verdict::Passed { grey } } else { Verdict::Failed }, observed, figure: None, evidence: Vec::new() }
     }
 
     /// Met in part, by a rule that `docs/scoring.md` states; `observed` says what is missing.
     fn partial(share: f64, observed: String) -> Self {
-        Self { verdict: Verdict::Partial { share }, observed, evidence: Vec::new() }
+        Self { verdict: Verdict::Partial { share }, observed, figure: None, evidence: Vec::new() }
+    }
+
+    fn measured(mut self, figure: Figure) -> Self {
+        self.figure = Some(figure);
+        self
     }
 
     fn with(mut self, evidence: impl IntoIterator<Item = Evidence>) -> Self {
@@ -267,6 +277,7 @@ fn one(check: &Check, history: &History, phases: &Phases, exam: &Exam) -> Judgem
         verdict: finding.verdict,
         expected: judge.expected(),
         observed: finding.observed,
+        figure: finding.figure,
         window: window(&check.phase, phases, exam),
         evidence: finding.evidence.into_iter().map(|one| Exhibit::new(one, history)).collect(),
         caused_by: None,
@@ -291,7 +302,7 @@ impl Exhibit {
 }
 
 fn not_graded(control: String) -> Finding {
-    Finding { observed: control.clone(), verdict: Verdict::NotGraded { control }, evidence: Vec::new() }
+    Finding { observed: control.clone(), verdict: Verdict::NotGraded { control }, figure: None, evidence: Vec::new() }
 }
 
 /// A share as people read it: `99.85 %`.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Evidence, Finding, Judge, View, percent, share};
+use super::{Evidence, Figure, Finding, Judge, View, percent, share};
 use crate::history::What;
 
 /// Replicas say that they are ready.
@@ -55,7 +55,11 @@ impl Judge for Readiness {
             .iter()
             .map(|(service, (ready, looks, _))| format!("`{service}` was ready {} of the time", percent(share(*ready, *looks))))
             .collect();
+        let mut shares: Vec<f64> = replicas.values().map(|(ready, looks, _)| share(*ready, *looks)).collect();
+        shares.sort_by(|one, other| other.total_cmp(one));
+        let last_needed = shares.get(self.replicas - 1).copied().unwrap_or(0.0);
         Finding::new(ready >= self.replicas, false, if said.is_empty() { "there is no replica".to_owned() } else { said.join(", ") })
+            .measured(Figure::share(last_needed, self.at_least))
             .with(replicas.into_values().filter_map(|(_, _, first)| first))
     }
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Evidence, Finding, Judge, View, ms};
+use super::{Evidence, Figure, Finding, Judge, View, ms};
 use crate::exam::Receiver;
 use crate::history::What;
 
@@ -54,7 +54,8 @@ impl Judge for Wiring {
             Some((number, after_ns)) if after_ns <= self.within_seconds * 1_000_000_000 => {
                 let observed = format!("it arrived after {:.1} s", ms(after_ns) / 1e3);
                 if astray.is_empty() {
-                    return Finding::new(true, false, observed).with([evidence(number)]);
+                    let figure = Figure::milliseconds(ms(after_ns), ms(self.within_seconds * 1_000_000_000));
+                    return Finding::new(true, false, observed).measured(figure).with([evidence(number)]);
                 }
                 let observed = format!("{observed}, but at {} too", others.join(", "));
                 let numbers = std::iter::once(number).chain(astray.into_iter().map(|(_, number)| number));

@@ -15,7 +15,7 @@ use harness::document::Problems;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::check::{Exhibit, Judgement, Verdict, Window, judge, rules};
+use crate::check::{Exhibit, Figure, Judgement, Verdict, Window, judge, rules};
 use crate::history::{BreakRecord, History, What};
 use crate::score::{Item, Outcome, Part, Score, score};
 
@@ -112,6 +112,8 @@ pub struct CheckReport {
     pub expected: String,
     /// What was seen.
     pub observed: String,
+    /// The number in it, where it is a matter of degree.
+    pub figure: Option<Figure>,
     /// The part of the exam in which it was looked for; nothing where that was not held.
     pub window: Option<Window>,
     /// Where it was seen.
@@ -163,6 +165,7 @@ impl Report {
                 item: item.clone(),
                 expected: judgement.expected.clone(),
                 observed: clean(&judgement.observed),
+                figure: judgement.figure,
                 window: judgement.window.clone(),
                 evidence: judgement.evidence.iter().map(|one| Exhibit { excerpt: clean(&one.excerpt), ..one.clone() }).collect(),
                 caused_by: judgement.caused_by.as_deref().and_then(|id| titles.get(id)).map(|title| (*title).to_owned()),

@@ -29,7 +29,7 @@ pub(super) fn passed_but(rubric: &Rubric, others: &[(&str, Verdict)]) -> BTreeMa
 }
 
 fn judgement(verdict: Verdict) -> Judgement {
-    Judgement { verdict, expected: String::new(), observed: String::new(), window: None, evidence: Vec::new(), caused_by: None }
+    Judgement { verdict, expected: String::new(), observed: String::new(), window: None, evidence: Vec::new(), figure: None, caused_by: None }
 }
 
 /// What a check of a variant was when the candidate began.
