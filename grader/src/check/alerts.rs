@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::view::surveyed;
-use super::{Evidence, Finding, Judge, View, share};
+use super::{Control, Evidence, Finding, Judge, View, share};
 use crate::history::AlertRule;
 
 /// Alerting rules are loaded, can be evaluated, and name a runbook that there is.
@@ -22,6 +22,10 @@ pub struct Alerts {
 impl Judge for Alerts {
     fn expected(&self) -> String {
         format!("rules with the urgencies {} are loaded, and each of these works and names a runbook that is there", self.urgencies.join(", "))
+    }
+
+    fn controls(&self) -> &'static [Control] {
+        &[]
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::view::{Request, evidence};
-use super::{Figure, Finding, Judge, View, percent, share};
+use super::{Control, Figure, Finding, Judge, SERVED, View, percent, share};
 
 /// Requests are answered with HTTP 200 before users give up.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -23,6 +23,10 @@ pub struct Availability {
 impl Judge for Availability {
     fn expected(&self) -> String {
         format!("at least {} of requests are answered with HTTP 200 in time", percent(self.at_least))
+    }
+
+    fn controls(&self) -> &'static [Control] {
+        SERVED
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {

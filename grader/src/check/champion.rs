@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::view::{Request, evidence};
-use super::{Figure, Finding, Judge, View, percent, share};
+use super::{Control, Figure, Finding, Judge, View, percent, share};
 use crate::history::RequestResult;
 
 /// Answers come from the version that users must be served, and say so.
@@ -21,6 +21,10 @@ pub struct Champion {
 impl Judge for Champion {
     fn expected(&self) -> String {
         format!("at least {} of answers come from the champion", percent(self.at_least))
+    }
+
+    fn controls(&self) -> &'static [Control] {
+        &[Control::Schedule]
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {

@@ -1,4 +1,5 @@
-//! Whether a phase can be judged: measured on the driver's own schedule and on the pager's network, which no submission reaches.
+//! Whether a phase can be judged: measured on the driver's own schedule and on the pager's network, which no submission reaches. Each
+//! kind of check names the controls without which it would not mean anything.
 
 use std::ops::Range;
 
@@ -15,31 +16,48 @@ const SENT_SHARE: f64 = 0.98;
 /// The share of looks at the canary that must be well.
 const CANARY_SHARE: f64 = 0.97;
 
+/// Something of ours that must have worked in a phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Control {
+    /// The driver sent the requests that its schedule wanted.
+    Schedule,
+    /// It sent them when they were due: the machine had time for it, and so for the submission.
+    Punctuality,
+    /// The pager answered it.
+    Canary,
+}
+
+/// Every control of what users are served.
+pub(super) const SERVED: &[Control] = &[Control::Schedule, Control::Punctuality];
+/// Every control of what reaches the pager.
+pub(super) const PAGED: &[Control] = &[Control::Punctuality, Control::Canary];
+
 /// Why a phase cannot be judged, if so.
-pub(super) fn failed(history: &History, phases: &Phases, exam: &Exam, window: &Range<u64>) -> Option<String> {
+pub(super) fn failed(controls: &[Control], history: &History, phases: &Phases, exam: &Exam, window: &Range<u64>) -> Option<String> {
     if let Some((number, message)) = history.fault(window.end) {
         return Some(format!("a fault of ours (event {number}): {message}"));
     }
     let view = View::new(history, phases, window.clone());
-    driver(&view, exam).or_else(|| canary(&view))
+    controls.iter().find_map(|control| match control {
+        Control::Schedule => schedule(&view, exam),
+        Control::Punctuality => punctuality(&view),
+        Control::Canary => canary(&view),
+    })
 }
 
-/// The driver sent what its schedule wanted, when it wanted it.
-fn driver(view: &View<'_>, exam: &Exam) -> Option<String> {
+fn schedule(view: &View<'_>, exam: &Exam) -> Option<String> {
     let window = view.window();
     let wanted = ms(window.end - window.start) / 1e3 * exam.rate_per_second;
     let sent = view.requests().count();
+    (share(sent, 1) / wanted.max(1.0) < SENT_SHARE).then(|| format!("the driver sent {sent} of {wanted:.0} requests"))
+}
+
+fn punctuality(view: &View<'_>) -> Option<String> {
     let late = view.requests().filter(|request| request.sent_ns.saturating_sub(request.intended_ns) > LATE_NS).count();
-    #[allow(clippy::cast_precision_loss, reason = "an exam has far fewer than 2^52 requests")]
-    let share_sent = sent as f64 / wanted.max(1.0);
-    if share_sent < SENT_SHARE {
-        return Some(format!("the driver sent {sent} of {wanted:.0} requests"));
-    }
-    let share_late = share(late, sent);
+    let share_late = share(late, view.requests().count());
     (share_late > LATE_SHARE).then(|| format!("the driver sent {} of its requests more than 20 ms late", percent(share_late)))
 }
 
-/// The pager answered the driver.
 fn canary(view: &View<'_>) -> Option<String> {
     let window = view.window();
     let looks: Vec<bool> = view.watched("canary").map(|(_, ok, _)| ok).collect();

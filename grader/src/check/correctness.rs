@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::view::{Request, evidence};
-use super::{Figure, Finding, Judge, View, percent, share};
+use super::{Control, Figure, Finding, Judge, SERVED, View, percent, share};
 use crate::history::RequestResult;
 
 /// Whether an answer may be made without the feature store.
@@ -43,6 +43,10 @@ impl Judge for Correctness {
                 "at least {least} of requests get the champion's score, to within {tolerance}, or say that they are degraded and hold its score with the model's defaults"
             ),
         }
+    }
+
+    fn controls(&self) -> &'static [Control] {
+        SERVED
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {

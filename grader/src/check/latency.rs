@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::view::evidence;
-use super::{Figure, Finding, Judge, View, ms, share};
+use super::{Control, Figure, Finding, Judge, SERVED, View, ms, share};
 
 /// Answers come in time, counted from the moment at which the request was due.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -22,6 +22,10 @@ pub struct Latency {
 impl Judge for Latency {
     fn expected(&self) -> String {
         format!("{} % of requests are answered within {} ms", self.quantile * 100.0, self.at_most_ms)
+    }
+
+    fn controls(&self) -> &'static [Control] {
+        SERVED
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {

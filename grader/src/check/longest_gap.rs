@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::view::Request;
-use super::{Evidence, Figure, Finding, Judge, View, ms};
+use super::{Control, Evidence, Figure, Finding, Judge, SERVED, View, ms};
 
 /// No long silence between good answers.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -19,6 +19,10 @@ pub struct LongestGap {
 impl Judge for LongestGap {
     fn expected(&self) -> String {
         format!("never more than {} ms between two good answers", self.at_most_ms)
+    }
+
+    fn controls(&self) -> &'static [Control] {
+        SERVED
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {

@@ -36,6 +36,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::exam::Exam;
 use crate::history::{History, PhaseRecord, Phases};
+use control::{Control, PAGED, SERVED};
 pub(crate) use view::{View, histogram};
 
 pub use figure::{Figure, Unit};
@@ -166,6 +167,8 @@ impl Finding {
 pub(crate) trait Judge {
     /// What is asked for, with its numbers.
     fn expected(&self) -> String;
+    /// What of ours must have worked, so that what the phase gave is the submission's.
+    fn controls(&self) -> &'static [Control];
     /// What the phase gave.
     fn judge(&self, view: &View<'_>) -> Finding;
     /// Phases beside its own that it reads.
@@ -263,7 +266,7 @@ pub fn judge(history: &History, exam: &Exam, rubric: &Rubric) -> BTreeMap<String
 fn one(check: &Check, history: &History, phases: &Phases, exam: &Exam) -> Judgement {
     let judge = check.kind.judge();
     let finding = match phases.get(&check.phase) {
-        PhaseRecord::Recorded(window) => match control::failed(history, phases, exam, window) {
+        PhaseRecord::Recorded(window) => match control::failed(judge.controls(), history, phases, exam, window) {
             Some(control) => not_graded(control),
             None => judge.judge(&View::new(history, phases, window.clone())),
         },

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Evidence, Figure, Finding, Judge, View, percent, share};
+use super::{Control, Evidence, Figure, Finding, Judge, SERVED, View, percent, share};
 use crate::history::What;
 
 /// Replicas say that they are ready.
@@ -27,6 +27,10 @@ impl Judge for Readiness {
     fn expected(&self) -> String {
         let when = self.seconds_after_fault.map_or(String::new(), |seconds| format!("{seconds} s after the fault "));
         format!("{when}at least {} replicas say that they are ready, each {} of the time", self.replicas, percent(self.at_least))
+    }
+
+    fn controls(&self) -> &'static [Control] {
+        SERVED
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::view::Request;
-use super::{Evidence, Figure, Finding, Judge, View, percent, share};
+use super::{Control, Evidence, Figure, Finding, Judge, SERVED, View, percent, share};
 use crate::history::{ReleaseCommand, What};
 
 /// What a refusal is worth that the exit code does not tell of.
@@ -61,6 +61,10 @@ impl Judge for Release {
             }
             (_, Outcome::Done) => format!("`{command}` succeeds; its version is the champion and answers users"),
         }
+    }
+
+    fn controls(&self) -> &'static [Control] {
+        SERVED
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::view::{Request, evidence};
-use super::{Figure, Finding, Judge, View, ms, percent, share};
+use super::{Control, Figure, Finding, Judge, SERVED, View, ms, percent, share};
 use crate::history::What;
 
 /// After a restart of everything users are served again, by the version that was the champion before it.
@@ -24,6 +24,10 @@ pub struct Restored {
 impl Judge for Restored {
     fn expected(&self) -> String {
         format!("{} s after everything was restarted the champion answers, {} of requests from then on", self.within_seconds, percent(self.at_least))
+    }
+
+    fn controls(&self) -> &'static [Control] {
+        SERVED
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::scraped::is_of;
-use super::{Evidence, Figure, Finding, Judge, View, ms};
+use super::{Control, Evidence, Figure, Finding, Judge, SERVED, View, ms};
 use crate::history::{Target, What};
 
 /// Prometheus notices that a replica died.
@@ -26,6 +26,10 @@ impl Judge for ScrapeLost {
 
     fn also_reads(&self) -> Option<&str> {
         Some(&self.before)
+    }
+
+    fn controls(&self) -> &'static [Control] {
+        SERVED
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {

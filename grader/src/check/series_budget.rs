@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::view::surveyed;
-use super::{Evidence, Figure, Finding, Judge, View};
+use super::{Control, Evidence, Figure, Finding, Judge, View};
 
 /// Prometheus holds few enough series.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -17,6 +17,10 @@ pub struct SeriesBudget {
 impl Judge for SeriesBudget {
     fn expected(&self) -> String {
         format!("prometheus holds at most {} series", self.at_most)
+    }
+
+    fn controls(&self) -> &'static [Control] {
+        &[]
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {

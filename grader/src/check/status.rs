@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::release::last;
-use super::{Evidence, Finding, Judge, View};
+use super::{Control, Evidence, Finding, Judge, View};
 use crate::history::ReleaseCommand;
 
 /// The release command says what is served: the champion as the registry has it, and the versions that answered users.
@@ -24,6 +24,10 @@ struct Said {
 impl Judge for Status {
     fn expected(&self) -> String {
         "`status` succeeds and prints JSON: `champion` is the registry's, `serving` are the versions that answer users".to_owned()
+    }
+
+    fn controls(&self) -> &'static [Control] {
+        &[]
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Evidence, Figure, Finding, Judge, View, ms};
+use super::{Control, Evidence, Figure, Finding, Judge, PAGED, View, ms};
 use crate::exam::Receiver;
 use crate::history::What;
 
@@ -28,6 +28,10 @@ impl Judge for Wiring {
         let not: Vec<String> = self.not.iter().map(|receiver| format!("`/{}`", receiver.name())).collect();
         let not = if not.is_empty() { String::new() } else { format!(" and not at {}", not.join(", ")) };
         format!("the alert arrives at `/{}` within {} s{not}", self.receiver.name(), self.within_seconds)
+    }
+
+    fn controls(&self) -> &'static [Control] {
+        PAGED
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {
