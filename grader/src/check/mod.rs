@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::exam::Exam;
 use crate::history::{History, PhaseRecord, Phases};
-pub(crate) use view::{View, histogram};
+pub(crate) use view::View;
 
 pub use rubric::{Check, Rubric};
 
