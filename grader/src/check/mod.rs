@@ -37,7 +37,7 @@ use serde::{Deserialize, Serialize};
 use crate::exam::Exam;
 use crate::history::{History, PhaseRecord, Phases};
 use control::{Control, PAGED, SERVED};
-pub(crate) use view::{View, histogram};
+pub(crate) use view::View;
 
 pub use figure::{Figure, Unit};
 pub use rubric::{Check, Rubric};

@@ -172,7 +172,7 @@ impl<'a> View<'a> {
 }
 
 /// Latencies in microseconds, to three digits.
-pub(crate) fn histogram(latencies: impl Iterator<Item = u64>) -> Histogram<u64> {
+fn histogram(latencies: impl Iterator<Item = u64>) -> Histogram<u64> {
     // Bounds that the library takes; a histogram that could not be made would be empty, which no check passes.
     let mut histogram = Histogram::new_with_bounds(1, LATENCY_MAX_US, 3).unwrap_or_else(|_| Histogram::new(3).expect("three digits are known"));
     for latency in latencies {

@@ -9,8 +9,9 @@ use serde::de::DeserializeOwned;
 
 use super::{Event, FORMAT, History, HistoryError, Manifest, What};
 
-/// The most that one file of a history may hold, unpacked: a full exam's events are less than a tenth of it.
-const LIMIT_MIB: u64 = 64;
+/// The most that one file of a history may hold, unpacked. A full exam's events are a fiftieth of it; a submission that blows up
+/// what is recorded of it (lists of targets, notifications) reaches a third, and must not reach this: it would escape its verdict.
+const LIMIT_MIB: u64 = 256;
 /// The most events: a full exam has some fifteen thousand.
 const EVENTS: usize = 1_000_000;
 /// No exam is longer. A time beyond it is a mistake, and a report would draw it second by second.

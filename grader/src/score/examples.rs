@@ -57,11 +57,11 @@ fn manifest(exercise: &Exercise) -> Manifest {
 fn worth_of_breaks(rubric: &Rubric, manifest: &Manifest) -> String {
     let score = score(&passed_but(rubric, &[]), rubric, manifest);
     let mut text = "| what was broken | minutes | points | shared among |\n|---|---|---|---|\n".to_owned();
+    let minutes: u32 = manifest.breaks.values().map(|one| one.minutes).sum();
     for one in BREAKS.map(|id| &manifest.breaks[id]) {
         let checks = rubric.checks.iter().filter(|check| one.fails.contains(&check.id));
-        let of = |check: &Check| score.items[&check.id].of;
-        let shares: Vec<String> = checks.clone().map(|check| format!("{} ({})", check.title, of(check))).collect();
-        let points = tenths(checks.map(of).sum());
+        let shares: Vec<String> = checks.map(|check| format!("{} ({})", check.title, score.items[&check.id].of)).collect();
+        let points = tenths(100.0 * f64::from(one.minutes) / f64::from(minutes));
         writeln!(text, "| {} | {} | {points} | {} |", one.title, one.minutes, shares.join(", ")).expect("in memory");
     }
     text
@@ -127,7 +127,7 @@ fn the_examples_in_docs_are_those_of_the_rubric() {
         let (name, rest) = piece.split_once(" -->").expect("the comment ends");
         let (_, after) = rest.split_once(END).expect("the example ends");
         let worked = if name == "breaks" { worth_of_breaks(&rubric, &manifest) } else { worked(name, &rubric, &manifest) };
-        write!(wanted, "{BEGIN}{name} -->\n{worked}{END}{after}").expect("in memory");
+        write!(wanted, "{BEGIN}{name} -->\n\n{worked}\n{END}{after}").expect("in memory");
         examples += 1;
     }
     assert!(examples > 5, "the document has lost its examples");
