@@ -1,13 +1,20 @@
-//! What acceptance tests share: the two binaries, a home of their own for every test, and the engine as `docker` sees it.
+//! What acceptance tests share: the two binaries, a home of their own for every test, the engine as `docker` sees it, exercises
+//! with shorter exams, and engines of their own for what would hurt others.
+
+mod engine;
+mod short;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use harness::exercise::Exercise;
+use harness::exercise::{Exercise, Files, Variant, render_workspace};
 use serde_json::Value;
 use tempfile::TempDir;
+
+pub use engine::PrivateEngine;
+pub use short::{Cut, exercises};
 
 /// One at a time: exams want the machine to themselves.
 static MACHINE: Mutex<()> = Mutex::new(());
@@ -15,6 +22,8 @@ static MACHINE: Mutex<()> = Mutex::new(());
 /// A home of its own, with leases that no other test sees, and the machine for as long as it lives.
 pub struct Home {
     dir: TempDir,
+    exercises: PathBuf,
+    engine: Option<String>,
     _machine: MutexGuard<'static, ()>,
 }
 
@@ -25,7 +34,35 @@ impl Home {
     /// Without room for temporary files.
     pub fn new() -> Self {
         let machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
-        Self { dir: tempfile::tempdir().expect("room for temporary files"), _machine: machine }
+        let dir = tempfile::tempdir().expect("room for temporary files");
+        Self { dir, exercises: repository().join("exercises"), engine: None, _machine: machine }
+    }
+
+    /// The same with an exercise whose exam is shorter.
+    #[must_use]
+    pub fn with_exam(mut self, cut: &[Cut<'_>]) -> Self {
+        self.exercises = exercises(&self.path("exercises"), cut);
+        self
+    }
+
+    /// The same with another engine.
+    #[must_use]
+    pub fn on(mut self, engine: &PrivateEngine) -> Self {
+        self.engine = Some(engine.host());
+        self
+    }
+
+    /// The reference as a workspace that nobody started.
+    ///
+    /// # Panics
+    /// Where it cannot be written.
+    pub fn reference(&self, edit: impl FnOnce(&mut Files)) -> PathBuf {
+        let exercise = Exercise::load(&self.exercises.join("model-down")).expect("the exercise is right");
+        let mut files = render_workspace(&exercise, &Variant::reference()).expect("it renders");
+        edit(&mut files);
+        let workspace = self.path("work");
+        harness::submission::write_files(&files.into(), &workspace).expect("writable");
+        workspace
     }
 
     /// A path in it.
@@ -45,7 +82,7 @@ impl Home {
 
     fn binary(&self, name: &str) -> Command {
         let mut command = self.command(name);
-        command.arg("--exercises").arg(repository().join("exercises"));
+        command.arg("--exercises").arg(&self.exercises);
         command
     }
 
@@ -58,6 +95,9 @@ impl Home {
         let found = here.ancestors().skip(1).take(2).map(|folder| folder.join(name)).find(|path| path.is_file());
         let mut command = Command::new(found.expect("`cargo build --workspace` comes first"));
         command.env("XDG_STATE_HOME", self.path("state")).current_dir(self.dir.path());
+        if let Some(host) = &self.engine {
+            command.env("DOCKER_HOST", host);
+        }
         command
     }
 
@@ -69,7 +109,26 @@ impl Home {
         let Ok(owner) = std::fs::read_to_string(self.path("state/modeldown/owner")) else { return Vec::new() };
         let filter = format!("label=modeldown.owner={}", owner.trim());
         let kinds: [&[&str]; 4] = [&["ps", "--all", "--quiet"], &["network", "ls", "--quiet"], &["volume", "ls", "--quiet"], &["images", "--quiet"]];
-        kinds.iter().flat_map(|kind| lines(&docker(kind.iter().copied().chain(["--filter", &filter])))).collect()
+        kinds.iter().flat_map(|kind| lines(&self.docker(kind.iter().copied().chain(["--filter", &filter])))).collect()
+    }
+
+    /// What `docker` answers of this home's engine.
+    ///
+    /// # Panics
+    /// Where it fails.
+    pub fn docker<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Output {
+        asked(self.engine.as_deref(), arguments)
+    }
+
+    /// The container of a service of the exam that runs.
+    ///
+    /// # Panics
+    /// Where there is none.
+    pub fn container(&self, service: &str) -> String {
+        let owner = std::fs::read_to_string(self.path("state/modeldown/owner")).expect("there is one");
+        let owner = format!("label=modeldown.owner={}", owner.trim());
+        let service = format!("label=com.docker.compose.service={service}");
+        lines(&self.docker(["ps", "--quiet", "--filter", &owner, "--filter", &service])).pop().expect("it runs")
     }
 
     /// What `harness status` says of a workspace.
@@ -125,7 +184,15 @@ pub fn model_down() -> Exercise {
 /// # Panics
 /// Where it fails.
 pub fn docker<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Output {
-    let output = Command::new("docker").args(arguments).output().expect("docker is there");
+    asked(None, arguments)
+}
+
+fn asked<S: AsRef<OsStr>>(host: Option<&str>, arguments: impl IntoIterator<Item = S>) -> Output {
+    let mut command = Command::new("docker");
+    if let Some(host) = host {
+        command.env("DOCKER_HOST", host);
+    }
+    let output = command.args(arguments).output().expect("docker is there");
     assert!(output.status.success(), "{}", said(&output));
     output
 }

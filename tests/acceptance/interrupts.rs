@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
+use std::thread::JoinHandle;
 
 use acceptance::{Home, apply_reference, said};
 use rustix::process::{Pid, Signal, kill_process};
@@ -19,7 +20,17 @@ fn grading(home: &Home, workspace: &Path, out: &str, until: &str) -> Child {
     child
 }
 
-fn signal(child: &Child, signal: Signal) {
+/// Waits for a line on a child's stderr; what it says in all comes when it has ended.
+pub(crate) fn until(child: &mut Child, line: &str) -> JoinHandle<String> {
+    let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines().map(|line| line.expect("it is text"));
+    let mut said = String::new();
+    let seen = lines.by_ref().inspect(|line| said.push_str(&format!("{line}\n"))).any(|said| said.contains(line));
+    assert!(seen, "it never got to `{line}`: {said}");
+    // Whatever it says later must not break its pipe.
+    std::thread::spawn(move || said + &lines.map(|line| line + "\n").collect::<String>())
+}
+
+pub(crate) fn signal(child: &Child, signal: Signal) {
     let id = Pid::from_raw(i32::try_from(child.id()).expect("it fits")).expect("it is one");
     kill_process(id, signal).expect("it is ours");
 }

@@ -2,6 +2,7 @@
 
 mod breaks;
 mod browser;
+mod faults;
 mod home;
 mod hostile;
 mod interrupts;

@@ -6,10 +6,15 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::header::{CONTENT_TYPE, HOST};
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::protocol::{BODY_LIMIT, Outcome, Request};
+
+/// What an answer may have beside its body, in bytes: headers, and the framing of chunks. Whoever sends more, such as chunks of one
+/// byte or interim answers without an end, is not read further: reading it would take the time that other requests need.
+const BESIDE_BODY: u64 = 32 * 1024;
 
 /// Sends a request and waits for what becomes of it. `body` stands in for the request's own where it is given.
 pub async fn send(request: &Request, body: Option<&str>) -> Outcome {
@@ -29,7 +34,11 @@ async fn exchange(request: &Request, body: Option<&str>) -> Result<Outcome, Outc
         .collect();
     let stream = TcpStream::connect(&addresses[..]).await.map_err(|error| Outcome::Refused { why: error.to_string() })?;
     stream.set_nodelay(true).map_err(broken)?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    let limit = request.body_limit.min(BODY_LIMIT);
+    let (read_half, write_half) = stream.into_split();
+    let stream = tokio::io::join(read_half.take(limit as u64 + BESIDE_BODY), write_half);
+    let mut client = hyper::client::conn::http1::Builder::new();
+    let (mut sender, connection) = client.max_buf_size(BODY_LIMIT).handshake(TokioIo::new(stream)).await.map_err(broken)?;
     let connection = tokio::spawn(connection);
     let content = body.or(request.body.as_deref()).unwrap_or_default().to_owned();
     let path = uri.path_and_query().map_or("/", hyper::http::uri::PathAndQuery::as_str);
@@ -44,20 +53,20 @@ async fn exchange(request: &Request, body: Option<&str>) -> Result<Outcome, Outc
     let built = built.body(Full::new(Bytes::from(content))).map_err(broken)?;
     let answer = sender.send_request(built).await.map_err(broken);
     let outcome = match answer {
-        Ok(response) => read(response).await,
+        Ok(response) => read(response, limit).await,
         Err(error) => Err(error),
     };
     connection.abort();
     outcome
 }
 
-async fn read(mut response: hyper::Response<hyper::body::Incoming>) -> Result<Outcome, Outcome> {
+async fn read(mut response: hyper::Response<hyper::body::Incoming>, limit: usize) -> Result<Outcome, Outcome> {
     let mut content = Vec::new();
     let mut truncated = false;
     while let Some(frame) = response.frame().await {
         let frame = frame.map_err(broken)?;
         let Some(data) = frame.data_ref() else { continue };
-        let room = BODY_LIMIT - content.len();
+        let room = limit - content.len();
         content.extend_from_slice(&data[..data.len().min(room)]);
         if data.len() > room {
             truncated = true;

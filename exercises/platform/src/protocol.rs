@@ -29,6 +29,13 @@ pub struct Request {
     pub body: Option<String>,
     /// Milliseconds after which the driver gives up, from the moment of sending to the last byte of the answer.
     pub timeout_ms: u64,
+    /// The most of the answer's body that is wanted, in bytes; at most [`BODY_LIMIT`].
+    #[serde(default = "body_limit")]
+    pub body_limit: usize,
+}
+
+fn body_limit() -> usize {
+    BODY_LIMIT
 }
 
 /// What the grader asks of the driver.
@@ -156,7 +163,7 @@ pub enum Outcome {
     Response {
         /// The HTTP status.
         status: u16,
-        /// The body, at most [`BODY_LIMIT`] bytes of it; what is not UTF-8 is replaced.
+        /// The body, at most as much of it as was wanted; what is not UTF-8 is replaced.
         body: String,
         /// Whether there was more of it.
         truncated: bool,

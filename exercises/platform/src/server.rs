@@ -25,6 +25,8 @@ const CALLS: usize = 128;
 const CALL: Duration = Duration::from_secs(10);
 /// How many bodies are read at once: with their limit, what a storm of calls can take of memory.
 const READ_AT_ONCE: usize = 4;
+/// How many bytes of a call that nobody reads yet are kept.
+const BUFFER: usize = 16 * 1024;
 
 /// What is asked of a service.
 pub struct Call {
@@ -85,7 +87,8 @@ where
                 let answer = answer(call(request, token.as_deref(), Arc::clone(&reading)));
                 async move { Ok::<_, Infallible>(answer.await) }
             });
-            let call = hyper::server::conn::http1::Builder::new().keep_alive(false).serve_connection(TokioIo::new(stream), service);
+            let call =
+                hyper::server::conn::http1::Builder::new().keep_alive(false).max_buf_size(BUFFER).serve_connection(TokioIo::new(stream), service);
             // A caller that hangs up, or says nothing, is the caller's business.
             drop(timeout(CALL, call).await);
             drop(caller);

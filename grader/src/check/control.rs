@@ -16,6 +16,9 @@ const SENT_SHARE: f64 = 0.98;
 /// The share of looks at the canary that must be well.
 const CANARY_SHARE: f64 = 0.97;
 
+/// In a shorter window a request more or less is a share too large to say anything.
+const SHORTEST_NS: u64 = 2_000_000_000;
+
 /// Something of ours that must have worked in a phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Control {
@@ -36,6 +39,9 @@ pub(super) const PAGED: &[Control] = &[Control::Punctuality, Control::Canary];
 pub(super) fn failed(controls: &[Control], history: &History, phases: &Phases, exam: &Exam, window: &Range<u64>) -> Option<String> {
     if let Some((number, message)) = history.fault(window.end) {
         return Some(format!("a fault of ours (event {number}): {message}"));
+    }
+    if window.end - window.start < SHORTEST_NS {
+        return None;
     }
     let view = View::new(history, phases, window.clone());
     controls.iter().find_map(|control| match control {

@@ -270,7 +270,11 @@ fn one(check: &Check, history: &History, phases: &Phases, exam: &Exam) -> Judgem
             Some(control) => not_graded(control),
             None => judge.judge(&View::new(history, phases, window.clone())),
         },
-        PhaseRecord::Skipped { why } => Finding::new(false, false, format!("this part of the exam could not be held: {why}")),
+        // Nor can a submission show itself on a machine that does not let it.
+        PhaseRecord::Skipped { why, window } => match control::failed(judge.controls(), history, phases, exam, window) {
+            Some(control) => not_graded(control),
+            None => Finding::new(false, false, format!("this part of the exam could not be held: {why}")),
+        },
         PhaseRecord::Missing => not_graded(history.fault(u64::MAX).map_or_else(
             || "the recording ends before this part of the exam does".to_owned(),
             |(number, fault)| format!("the exam was broken off by a fault of ours (event {number}): {fault}"),

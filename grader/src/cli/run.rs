@@ -22,6 +22,8 @@ use harness::output;
 
 /// After how many hours nothing of a grading run can be wanted any more.
 const HOURS: i64 = 6;
+/// How many bytes of the report's disk are kept free for it: more than a report of the largest exam has.
+const RESERVE: usize = 4 << 20;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  grader run work/model-down --out report\n  grader run submission.tar.gz --out report --seed acme-42 --json")]
@@ -64,6 +66,9 @@ impl Arguments {
         let seed = self.exam_seed.clone().unwrap_or_else(Seed::fresh);
         let manifest = manifest(&exercise, &variant, &seed);
         let lease = leases.take(&exercise.manifest.id, None, HOURS).map_err(Shared::Leases)?;
+        // Room for a report about an exam that a full disk broke off.
+        let reserve = self.out.join(".reserve");
+        std::fs::write(&reserve, vec![0xA5; RESERVE]).map_err(Shared::file(&reserve))?;
         let history = self.out.join("history");
         let logs = self.out.join("logs");
         let hall = Hall {
@@ -82,6 +87,7 @@ impl Arguments {
             held = hall.hold(&manifest, &history, &logs) => held.map_err(CliError::from),
             interrupt = Interrupt::next() => Err(interrupt.into()),
         };
+        std::fs::remove_file(&reserve).map_err(Shared::file(&reserve))?;
         progress.step("cleaning up");
         let closed = tokio::select! {
             closed = close(&engine, lease) => closed,
@@ -92,7 +98,9 @@ impl Arguments {
             // What was recorded is worth a report; the lease stays for the next command to sweep.
             output::say(format_args!("grader: not everything could be cleaned up, the next command will do it: {error}"));
         }
-        held?;
+        if let Some(fault) = held? {
+            output::say(format_args!("grader: the exam was broken off, and what it had not come to by then is not graded: {fault}"));
+        }
         // From the file, as everyone else will judge it.
         let recorded = History::read(&history).map_err(|error| CliError::Exam(error.into()))?;
         let report = Report::new(&recorded).map_err(CliError::Rules)?;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use ::platform::protocol::{Command, Request};
+use ::platform::protocol::{BODY_LIMIT, Command, Request};
 use harness::compose::RULES_FOLDER;
 use harness::environment::{Disturbance, Docker, EnvironmentError};
 use harness::exercise::{Exercise, Files};
@@ -46,6 +46,8 @@ pub(super) struct Conductor<'a> {
     pub(super) artifacts: &'a BTreeMap<String, Artifact>,
     /// Versions that may be served.
     pub(super) sound: BTreeSet<String>,
+    /// What they are made of.
+    pub(super) published: BTreeMap<String, &'a Artifact>,
     /// The last of them that was the champion.
     pub(super) champion: String,
     /// A request that a user could send.
@@ -98,7 +100,16 @@ impl Conductor<'_> {
         self.began.elapsed() + needed <= self.exam.cap()
     }
 
+    /// Holds a phase. A service of the platform that runs and does not do what it is asked for is kept from it by the submission, since
+    /// nothing else is there: the phase is not held, which is no fault of ours.
     async fn phase(&mut self, phase: &Phase) -> Result<(), ExamError> {
+        match self.held(phase).await {
+            Err(ExamError::Platform(why)) => self.record(What::PhaseLeft { phase: phase.id.clone(), end: PhaseEnd::Skipped { why } }).await,
+            held => held,
+        }
+    }
+
+    async fn held(&mut self, phase: &Phase) -> Result<(), ExamError> {
         if let Some(why) = self.enter(phase).await? {
             return self.record(What::PhaseLeft { phase: phase.id.clone(), end: PhaseEnd::Skipped { why } }).await;
         }
@@ -106,16 +117,21 @@ impl Conductor<'_> {
         let began = Instant::now();
         let mut faults = Vec::new();
         let stepped = timeout_at(began + phase.cap(), self.steps(phase, &mut faults)).await;
-        if stepped.is_ok() {
+        if matches!(stepped, Ok(Ok(()))) {
             sleep_until(began + phase.min()).await;
         }
         // The window that is judged ends before the fault does: what a mended service does is the next phase's business.
-        let end = if stepped.is_ok() { PhaseEnd::Completed } else { PhaseEnd::Capped };
-        self.record(What::PhaseLeft { phase: phase.id.clone(), end }).await?;
-        for held in faults.into_iter().rev() {
-            self.end(held).await?;
+        let stepped = stepped.map_or(Ok(PhaseEnd::Capped), |stepped| stepped.map(|()| PhaseEnd::Completed));
+        if let Ok(end) = &stepped {
+            self.record(What::PhaseLeft { phase: phase.id.clone(), end: end.clone() }).await?;
         }
-        stepped.unwrap_or(Ok(()))
+        for held in faults.into_iter().rev() {
+            match self.end(held).await {
+                Err(ExamError::Platform(why)) => self.record(What::Note { text: format!("a fault could not be ended: {why}") }).await?,
+                ended => ended?,
+            }
+        }
+        stepped.map(drop)
     }
 
     async fn steps(&mut self, phase: &Phase, faults: &mut Vec<Held>) -> Result<(), ExamError> {
@@ -345,5 +361,5 @@ pub(super) fn readiness(service: &str) -> String {
 
 /// Asks an address of the exercise's network for 200.
 pub(super) fn get(url: String, timeout_ms: u64) -> Request {
-    Request { method: "GET".to_owned(), url, headers: Vec::new(), body: None, timeout_ms }
+    Request { method: "GET".to_owned(), url, headers: Vec::new(), body: None, timeout_ms, body_limit: BODY_LIMIT }
 }

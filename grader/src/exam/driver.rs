@@ -11,7 +11,7 @@ use futures_util::Stream;
 use harness::environment::Input;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::sync::{Mutex as AsyncMutex, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_util::io::StreamReader;
 
@@ -24,6 +24,9 @@ use crate::history::{Recorder, What};
 const COMPARISONS: u64 = 15;
 /// How long the driver may take to say that it is there.
 const GREETING: Duration = Duration::from_secs(20);
+
+/// How many bytes of lists of scrape targets are recorded: twenty times what the reference has in an exam.
+const TARGETS_LIMIT: usize = 8 << 20;
 
 /// What the driver saw last of everything that it watches.
 #[derive(Debug, Clone, Default)]
@@ -41,7 +44,16 @@ pub(super) struct Driver {
     input: AsyncMutex<Input>,
     waiting: Waiting,
     next: std::sync::atomic::AtomicU64,
-    reader: JoinHandle<Result<(), ExamError>>,
+    reader: AbortHandle,
+    /// How reading what it says ended.
+    ended: watch::Receiver<Option<Result<(), String>>>,
+}
+
+impl Drop for Driver {
+    /// Whoever goes on without the driver must not wait for its last word: it may never come, and the reader holds the history open.
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
 }
 
 impl Driver {
@@ -67,8 +79,13 @@ impl Driver {
         }
         let offset_ns = compare_clocks(&mut input, &mut lines, clock).await?;
         let waiting = Waiting::default();
-        let reader = tokio::spawn(read(lines, offset_ns, inference, recorder, seen, Arc::clone(&waiting)));
-        Ok(Self { input: AsyncMutex::new(input), waiting, next: 1.into(), reader })
+        let (end, ended) = watch::channel(None);
+        let reading = read(lines, offset_ns, inference, recorder, seen, Arc::clone(&waiting));
+        let reader = tokio::spawn(async move {
+            let read = reading.await.map_err(|error| if let ExamError::Driver(why) = error { why } else { error.to_string() });
+            end.send_replace(Some(read));
+        });
+        Ok(Self { input: AsyncMutex::new(input), waiting, next: 1.into(), reader: reader.abort_handle(), ended })
     }
 
     /// Gives one command.
@@ -83,25 +100,36 @@ impl Driver {
         let (send, receive) = oneshot::channel();
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, send);
         self.tell(&Command::Ask { id, request }).await?;
-        match timeout(patience, receive).await {
-            Ok(Ok(outcome)) => Ok(outcome),
-            Ok(Err(_)) => Err(ExamError::driver("it went away before it answered")),
-            Err(_) => Err(ExamError::driver("it did not answer in time")),
+        tokio::select! {
+            biased;
+            answered = timeout(patience, receive) => match answered {
+                Ok(Ok(outcome)) => Ok(outcome),
+                Ok(Err(_)) => Err(ExamError::driver("it went away before it answered")),
+                Err(_) => Err(ExamError::driver("it did not answer in time")),
+            },
+            error = self.gone() => Err(error),
+        }
+    }
+
+    /// Waits for the driver's end, which does not come before [`Driver::close`] unless something broke.
+    pub(super) async fn gone(&self) -> ExamError {
+        match self.over().await {
+            Ok(()) => ExamError::driver("it ended early"),
+            Err(error) => error,
+        }
+    }
+
+    async fn over(&self) -> Result<(), ExamError> {
+        match self.ended.clone().wait_for(Option::is_some).await.map(|ended| ended.clone()) {
+            Ok(Some(ended)) => ended.map_err(ExamError::Driver),
+            _ => Err(ExamError::driver("what it says was not read to its end")),
         }
     }
 
     /// Ends it once everything in flight is answered, and says whether it had worked to the end.
     pub(super) async fn close(self, patience: Duration) -> Result<(), ExamError> {
         self.tell(&Command::Quit).await?;
-        let mut reader = self.reader;
-        match timeout(patience, &mut reader).await {
-            Ok(Ok(ended)) => ended,
-            Ok(Err(panicked)) => Err(ExamError::driver(panicked)),
-            Err(_) => {
-                reader.abort();
-                Err(ExamError::driver("it did not end in time"))
-            }
-        }
+        timeout(patience, self.over()).await.unwrap_or_else(|_| Err(ExamError::driver("it did not end in time")))
     }
 }
 
@@ -159,6 +187,7 @@ where
     R: tokio::io::AsyncBufRead + Unpin,
 {
     let at = |ns: u64| u64::try_from((i128::from(ns) + offset_ns).max(0)).unwrap_or(u64::MAX);
+    let mut targets_left = TARGETS_LIMIT;
     while let Some(event) = next_event(&mut lines).await? {
         match event {
             protocol::Event::Answered { seq, row, intended_ns, sent_ns, done_ns, outcome } => {
@@ -166,7 +195,13 @@ where
                 let (intended_ns, sent_ns, done_ns) = (at(intended_ns), at(sent_ns), at(done_ns));
                 recorder.record_at(done_ns, What::Request { seq, row, intended_ns, sent_ns, done_ns, result }).await?;
             }
-            protocol::Event::Watched { name, sent_ns, done_ns, outcome } => {
+            protocol::Event::Watched { name, sent_ns, done_ns, mut outcome } => {
+                if let (answer::TARGETS, Outcome::Response { body, .. }) = (name.as_str(), &outcome) {
+                    match targets_left.checked_sub(body.len()) {
+                        Some(left) => targets_left = left,
+                        None => outcome = Outcome::Broken { why: format!("more than {} MiB of targets were listed", TARGETS_LIMIT >> 20) },
+                    }
+                }
                 let (sent_ns, done_ns) = (at(sent_ns), at(done_ns));
                 for what in answer::watched(&name, sent_ns, done_ns, &outcome) {
                     recorder.record_at(done_ns, what).await?;

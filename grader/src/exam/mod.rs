@@ -5,6 +5,7 @@ mod answer;
 mod clock;
 mod conductor;
 mod driver;
+mod machine;
 mod pager;
 mod plan;
 mod platform;
@@ -17,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use ::platform::protocol::Command;
+use ::platform::protocol::{Command, Request};
 use futures_util::StreamExt;
 use harness::compose::{Images, Vetted, render};
 use harness::engine::Engine;
@@ -46,6 +47,9 @@ const WATCH_CANARY_MS: u64 = 200;
 const WATCH_READY_MS: u64 = 500;
 const WATCH_TARGETS_MS: u64 = 1_000;
 
+/// The most changes of containers' states that are recorded: a submission that flaps must not make a history that nobody can read.
+const MOST_TRANSITIONS: u32 = 5_000;
+
 /// The trusted services that an exam cannot do without.
 const PAGER: &str = "pager";
 const DRIVER: &str = "driver";
@@ -65,9 +69,15 @@ pub enum ExamError {
     /// The driver failed.
     #[error("the driver: {0}")]
     Driver(String),
-    /// A service of the platform failed.
+    /// A service of the platform did not do what it was asked for, though it runs: a submission may keep it from it.
     #[error("a service of the platform: {0}")]
     Platform(String),
+    /// A service of the platform died.
+    #[error("a service of the platform: {0}")]
+    Died(String),
+    /// The machine did what no exam can stand.
+    #[error("the machine: {0}")]
+    Machine(String),
     /// The oracle did not say what the models answer.
     #[error("the oracle: {0}")]
     Oracle(String),
@@ -121,9 +131,9 @@ pub struct Hall<'a> {
 impl Hall<'_> {
     /// Holds the exam and writes the history into a folder that does not exist yet, and every service's log beside it.
     ///
-    /// An error before the first event means that there is no history. A fault after it is in the history: what was recorded
-    /// by then can be judged.
-    pub async fn hold(&self, manifest: &Manifest, history: &Path, logs: &Path) -> Result<(), ExamError> {
+    /// An error before the first event means that there is no history. A fault after it is in the history, and returned: what was
+    /// recorded by then can be judged.
+    pub async fn hold(&self, manifest: &Manifest, history: &Path, logs: &Path) -> Result<Option<ExamError>, ExamError> {
         let record = &self.lease.record;
         let token = Seed::fresh().to_string();
         let rendered = render(self.vetted, &self.exercise.manifest, self.images, &self.lease.ownership(self.owner), &token);
@@ -140,14 +150,9 @@ impl Hall<'_> {
         // The trusted services come first, so that what fails after them is the submission's.
         environment.start_only(&self.exercise.manifest.platform.keys().cloned().collect::<Vec<_>>()).await?;
         let submitted = Submitted::new(self.vetted, self.exercise);
-        let complaints = environment.start_each(&submitted.names(), Duration::from_secs(self.exam.settle_seconds)).await?;
-
         let clock = Clock::start();
         let rules = Rules { exam: &self.exercise.exam.text, checks: &self.exercise.checks.text, requirements: &self.exercise.requirements };
         let (recorder, writing) = Recorder::begin(history, manifest, &rules, move || clock.now_ns())?;
-        for text in complaints {
-            recorder.record(What::Note { text }).await?;
-        }
         let (input, output) = environment.attach(DRIVER).await?;
         let sitting = Sitting {
             exercise: self.exercise,
@@ -165,13 +170,16 @@ impl Hall<'_> {
         };
         let held = sitting.record(input, output, clock, &recorder).await;
         if let Err(error) = &held {
-            recorder.record(What::GraderFault { message: error.to_string() }).await?;
+            // Where the history itself is what failed, the writer says why.
+            recorder.record(What::GraderFault { message: error.to_string() }).await.ok();
         }
         drop(recorder);
-        writing.finish()?;
+        if let Err(error) = writing.finish().await {
+            return Ok(Some(error.into()));
+        }
         self.progress.step("keeping the logs");
         keep_logs(&environment, logs).await;
-        Ok(())
+        Ok(held.err())
     }
 }
 
@@ -224,7 +232,7 @@ impl Rehearsal<'_> {
         let held = sitting.record(input, output, clock, &recorder).await;
         drop(beside);
         drop(recorder);
-        writing.finish()?;
+        writing.finish().await?;
         held
     }
 }
@@ -276,20 +284,37 @@ impl Sitting<'_> {
         listeners.spawn(pager::listen(environment.follow(PAGER), recorder.clone(), send.clone()));
         let mut transitions = Box::pin(environment.transitions());
         let to = recorder.clone();
+        // At home it is the candidate who may start them anew.
+        let trusted: BTreeSet<String> = self.token.iter().flat_map(|_| self.exercise.manifest.platform.keys().cloned()).collect();
         listeners.spawn(async move {
+            let mut count = 0;
             while let Some(transition) = transitions.next().await {
                 let change = transition?;
-                to.record(What::Service { service: change.service, role: change.role, action: change.action, exit_code: change.exit_code }).await?;
+                if change.action == "die" && trusted.contains(&change.service) {
+                    let code = change.exit_code.map_or_else(|| "unknown".to_owned(), |code| code.to_string());
+                    return Err(ExamError::Died(format!("`{}` died with exit code {code}", change.service)));
+                }
+                count += 1;
+                if count == MOST_TRANSITIONS {
+                    let text = format!("containers changed their state {count} times; what came later was not recorded");
+                    to.record(What::Note { text }).await?;
+                }
+                if count < MOST_TRANSITIONS {
+                    let what = What::Service { service: change.service, role: change.role, action: change.action, exit_code: change.exit_code };
+                    to.record(what).await?;
+                }
             }
-            Ok(())
+            Err(ExamError::Died("the engine's events ended".to_owned()))
         });
+        listeners.spawn(machine::watch(environment.clone(), self.submitted.names(), recorder.clone()));
         let driver = Driver::open(input, output, clock, answer::Inference::of(self.exercise), recorder.clone(), send).await?;
         let inputs = &self.exercise.manifest.inputs;
         let platform = Platform { driver: &driver, exercise: self.exercise, token: self.token.clone() };
         platform.accounts(&accounts(inputs, self.rows)).await?;
-        let champion = platform.champion().await?.unwrap_or_else(|| self.exercise.manifest.models.champion.clone());
         // In grading nobody can have moved it yet.
-        let champion = if self.token.is_some() { self.exercise.manifest.models.champion.clone() } else { champion };
+        let moved = if self.token.is_some() { None } else { platform.champion().await? };
+        let champion = moved.unwrap_or_else(|| self.exercise.manifest.models.champion.clone());
+        self.start(recorder).await?;
         let registered = || self.artifacts.iter().filter_map(|(name, artifact)| Some((name.parse::<u64>().ok()?, artifact)));
         recorder.record(What::Champion { version: champion.clone() }).await?;
         for (version, artifact) in registered() {
@@ -316,6 +341,7 @@ impl Sitting<'_> {
             platform,
             artifacts: self.artifacts,
             sound,
+            published: registered().map(|(version, artifact)| (version.to_string(), artifact)).collect(),
             champion,
             question: bodies.first().cloned().unwrap_or_default(),
             newest,
@@ -327,29 +353,52 @@ impl Sitting<'_> {
             broken_off: false,
         };
         self.progress.step("letting the submission settle");
-        conductor.settle().await?;
+        let work = async {
+            conductor.settle().await?;
+            conductor.conduct().await
+        };
         let conducted = tokio::select! {
-            conducted = conductor.conduct() => conducted,
+            conducted = work => conducted,
             // None of them ends while the environment runs, unless something broke.
             Some(ended) = listeners.join_next() => Err(match ended {
                 Ok(Err(error)) => error,
                 other => ExamError::driver(format!("a listener ended early: {other:?}")),
             }),
+            error = driver.gone() => Err(error),
         };
         drop(conductor);
-        conducted?;
+        if let Err(error) = conducted {
+            // Everything hangs on the engine: where it is what died, the first to notice must not be blamed.
+            environment.ping().await?;
+            return Err(error);
+        }
         driver.close(GOODBYE).await?;
         listeners.shutdown().await;
+        Ok(())
+    }
+
+    /// Starts the submission; at home it runs. The platform was told all that it must know before: whoever keeps it from answering
+    /// afterwards keeps it from its own users.
+    async fn start(&self, recorder: &Recorder) -> Result<(), ExamError> {
+        if self.token.is_some() {
+            let limit = Duration::from_secs(self.exam.settle_seconds);
+            for text in self.environment.start_each(&self.submitted.names(), limit).await? {
+                recorder.record(What::Note { text }).await?;
+            }
+        }
         Ok(())
     }
 
     /// Begins to look at what is watched throughout the exam.
     async fn watch(&self, driver: &Driver) -> Result<(), ExamError> {
         let pager = self.exercise.manifest.platform.get(PAGER).and_then(|pager| pager.port).unwrap_or(80);
-        let request = get(format!("http://{PAGER}:{pager}/healthz"), 1_000);
+        // By its address: who floods the names' service must not seem to have silenced it.
+        let services = self.environment.services().await?;
+        let address = services.iter().find(|service| service.name == PAGER).and_then(|service| service.addresses.first());
+        let request = bare(get(format!("http://{}:{pager}/healthz", address.map_or(PAGER, String::as_str)), 1_000));
         driver.tell(&Command::Watch { name: "canary".to_owned(), every_ms: WATCH_CANARY_MS, request }).await?;
         for (service, url) in self.submitted.readiness(self.exercise) {
-            driver.tell(&Command::Watch { name: readiness(&service), every_ms: WATCH_READY_MS, request: get(url, 1_000) }).await?;
+            driver.tell(&Command::Watch { name: readiness(&service), every_ms: WATCH_READY_MS, request: bare(get(url, 1_000)) }).await?;
         }
         for prometheus in self.submitted.of_role("prometheus") {
             let request = get(format!("http://{prometheus}:9090/api/v1/targets?state=active"), 2_000);
@@ -357,6 +406,11 @@ impl Sitting<'_> {
         }
         Ok(())
     }
+}
+
+/// The same request, of whose answer only the status is wanted.
+fn bare(request: Request) -> Request {
+    Request { body_limit: 0, ..request }
 }
 
 impl Conductor<'_> {

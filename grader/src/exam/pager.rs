@@ -11,7 +11,7 @@ use super::driver::Seen;
 use crate::history::{Alert, Recorder, What};
 
 /// How many bytes of notifications are recorded: a storm of alerts must not make a history that nobody can read.
-const LIMIT: usize = 16 << 20;
+const LIMIT: usize = 8 << 20;
 
 /// One line of the pager.
 #[derive(Deserialize)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ::platform::protocol::{Outcome, Request};
+use ::platform::protocol::{BODY_LIMIT, Outcome, Request};
 use harness::exercise::Exercise;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -80,6 +80,16 @@ impl Platform<'_> {
         }
     }
 
+    /// Whether the registry has a version.
+    pub(super) async fn has(&self, version: &str) -> Result<bool, ExamError> {
+        let name = &self.exercise.manifest.models.name;
+        let url = format!("{}/api/2.0/mlflow/model-versions/get?name={name}&version={version}", self.exercise.contract.registry);
+        match self.answered(request("GET", url, None)).await? {
+            Outcome::Response { status, .. } => Ok(status != 404),
+            other => Err(ExamError::platform(format!("the registry: {other:?}"))),
+        }
+    }
+
     /// Makes a version the champion, by the registry's own API.
     pub(super) async fn promote(&self, version: &str) -> Result<(), ExamError> {
         let url = format!("{}/api/2.0/mlflow/registered-models/alias", self.exercise.contract.registry);
@@ -107,5 +117,5 @@ impl Platform<'_> {
 }
 
 fn request(method: &str, url: String, body: Option<String>) -> Request {
-    Request { method: method.to_owned(), url, headers: Vec::new(), body, timeout_ms: 5_000 }
+    Request { method: method.to_owned(), url, headers: Vec::new(), body, timeout_ms: 5_000, body_limit: BODY_LIMIT }
 }

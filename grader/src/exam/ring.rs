@@ -50,5 +50,12 @@ pub(super) fn archive(file: &[u8]) -> Result<Vec<u8>, ExamError> {
 
 /// The request that makes Prometheus read its files again.
 pub(super) fn reload(service: &str) -> Request {
-    Request { method: "POST".to_owned(), url: format!("http://{service}:9090/-/reload"), headers: Vec::new(), body: None, timeout_ms: 10_000 }
+    Request {
+        method: "POST".to_owned(),
+        url: format!("http://{service}:9090/-/reload"),
+        headers: Vec::new(),
+        body: None,
+        timeout_ms: 10_000,
+        body_limit: 0,
+    }
 }

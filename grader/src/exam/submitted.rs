@@ -4,6 +4,10 @@ use ::platform::protocol::Request;
 use harness::compose::{ServiceRole, Vetted};
 use harness::exercise::{Exercise, Role};
 
+/// The most of an answer to a user that is read, in bytes: a hundred times what one has. Fifty a second must not fill whatever passes
+/// them on.
+const ANSWER: usize = 16 * 1024;
+
 /// The services of a submission.
 #[derive(Debug, Clone)]
 pub(super) struct Submitted {
@@ -30,7 +34,7 @@ impl Submitted {
         let inference = &exercise.contract.inference;
         let service = self.of_role(&inference.role).into_iter().next().unwrap_or_else(|| inference.role.clone());
         let url = address(exercise, &inference.role, &service, &inference.path);
-        Request { method: "POST".to_owned(), url, headers: Vec::new(), body: None, timeout_ms }
+        Request { method: "POST".to_owned(), url, headers: Vec::new(), body: None, timeout_ms, body_limit: ANSWER }
     }
 
     /// Where each replica says whether it is ready, by service.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use ::platform::protocol::{Outcome, Request};
+use ::platform::protocol::{BODY_LIMIT, Outcome, Request};
 use harness::compose::RULES_FOLDER;
 use harness::exercise::Files;
 use serde_json::Value;
@@ -33,6 +33,7 @@ impl Conductor<'_> {
                 headers: vec![("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned())],
                 body: Some(format!("query={}", escaped(&query))),
                 timeout_ms: 3_000,
+                body_limit: BODY_LIMIT,
             };
             let (series, error) = answered(&self.driver.ask(asked).await?);
             panels.push(Panel { file, title: short(&title), query: short(&query), series, error: short(&error) });

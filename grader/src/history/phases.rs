@@ -16,6 +16,8 @@ pub enum PhaseRecord {
     Skipped {
         /// What was seen instead.
         why: String,
+        /// From the end of the phase before it to its own, in nanoseconds.
+        window: Range<u64>,
     },
     /// The recording ends before it does: nobody can say.
     Missing,
@@ -37,6 +39,11 @@ impl Phases {
     pub fn new(history: &History) -> Self {
         let (mut records, mut order) = (BTreeMap::new(), Vec::new());
         let mut entered: BTreeMap<&str, u64> = BTreeMap::new();
+        // Traffic begins with the first phase.
+        let mut before = history.events.iter().find_map(|event| match &event.what {
+            What::Request { seq: 0, intended_ns, .. } => Some(*intended_ns),
+            _ => None,
+        });
         for event in &history.events {
             match &event.what {
                 What::PhaseEntered { phase } => {
@@ -44,12 +51,15 @@ impl Phases {
                 }
                 What::PhaseLeft { phase, end } if !records.contains_key(phase) => {
                     let record = match (end, entered.get(phase.as_str())) {
-                        (PhaseEnd::Skipped { why }, _) => PhaseRecord::Skipped { why: why.clone() },
+                        (PhaseEnd::Skipped { why }, _) => {
+                            PhaseRecord::Skipped { why: why.clone(), window: before.unwrap_or(event.at_ns).min(event.at_ns)..event.at_ns }
+                        }
                         (_, Some(from)) => PhaseRecord::Recorded(*from..event.at_ns.max(*from)),
                         (_, None) => PhaseRecord::Missing,
                     };
                     records.insert(phase.clone(), record);
                     order.push(phase.clone());
+                    before = Some(event.at_ns);
                 }
                 _ => {}
             }
@@ -75,8 +85,11 @@ impl Phases {
 }
 
 fn spans<'a>(history: &History, records: impl Iterator<Item = &'a PhaseRecord>) -> BTreeMap<(u64, u64), Range<usize>> {
-    let mut spans: Vec<(&Range<u64>, Option<Range<usize>>)> =
-        records.filter_map(|record| if let PhaseRecord::Recorded(window) = record { Some((window, None)) } else { None }).collect();
+    let windows = records.filter_map(|record| match record {
+        PhaseRecord::Recorded(window) | PhaseRecord::Skipped { window, .. } => Some(window),
+        PhaseRecord::Missing => None,
+    });
+    let mut spans: Vec<(&Range<u64>, Option<Range<usize>>)> = windows.map(|window| (window, None)).collect();
     for (index, event) in history.events.iter().enumerate() {
         let due_ns = if let What::Request { intended_ns, .. } = &event.what { *intended_ns } else { event.at_ns };
         for (window, span) in &mut spans {

@@ -78,8 +78,10 @@ impl Recorder {
 
 impl Writing {
     /// Waits until everything is on disk. All recorders must be gone.
-    pub fn finish(self) -> Result<(), HistoryError> {
-        self.thread.join().unwrap_or(Err(HistoryError::Closed))
+    pub async fn finish(self) -> Result<(), HistoryError> {
+        // A disk may take its time, and an interrupt must not.
+        let joined = tokio::task::spawn_blocking(|| self.thread.join()).await;
+        joined.ok().and_then(Result::ok).unwrap_or(Err(HistoryError::Closed))
     }
 }
 

@@ -118,7 +118,7 @@ fn phases(history: &History, exam: &Exam) -> Vec<PhaseSpan> {
     let span = |phase: &Phase| {
         let (from, to, skipped) = match held.get(&phase.id) {
             PhaseRecord::Recorded(window) => (Some(seconds(window.start)), Some(seconds(window.end)), None),
-            PhaseRecord::Skipped { why } => (None, None, Some(super::clean(why))),
+            PhaseRecord::Skipped { why, .. } => (None, None, Some(super::clean(why))),
             PhaseRecord::Missing => (None, None, Some("the recording ends before".to_owned())),
         };
         PhaseSpan { id: phase.id.clone(), title: phase.title.clone(), place: held.place(&phase.id), from, to, skipped }

@@ -33,6 +33,8 @@ const FULL: u64 = 256 << 20;
 const LOG_LIMIT: usize = 256 * 1024;
 /// The most of a command's output that is kept.
 const OUTPUT_LIMIT: usize = 4 * 1024;
+/// The most that a command may say: passing it on keeps the engine busy, and so what measures the submission.
+const OUTPUT_MOST: usize = 4 << 20;
 
 /// How often the engine is asked while something is waited for.
 const LOOK: Duration = Duration::from_millis(200);
@@ -123,8 +125,8 @@ impl Service {
 /// An environment.
 #[derive(Debug, Clone)]
 pub struct Docker {
-    engine: Engine,
-    project: String,
+    pub(super) engine: Engine,
+    pub(super) project: String,
     lease: String,
     folder: PathBuf,
     /// Whether nothing but our own Compose file is read: no `.env`, no override that lies beside it.
@@ -140,6 +142,12 @@ impl Docker {
     /// The same for a folder that holds files of a submission: Compose reads the rendered file and nothing that lies beside it.
     pub fn sealed(engine: Engine, project: &str, lease: &str, folder: PathBuf) -> Self {
         Self { sealed: true, ..Self::new(engine, project, lease, folder) }
+    }
+
+    /// Asks the engine whether it is there.
+    pub async fn ping(&self) -> Result<(), EnvironmentError> {
+        self.engine.api.ping().await?;
+        Ok(())
     }
 
     /// Whether Compose can read the file at all; where it cannot and the engine is well, that is the submission's.
@@ -228,7 +236,7 @@ impl Docker {
 
     /// What the engine says of a container that a submission may have put into any state: `Err` with its words where it refuses,
     /// as long as it still answers.
-    async fn refusable(&self, done: Result<(), bollard::errors::Error>) -> Result<Result<(), String>, EnvironmentError> {
+    pub(super) async fn refusable(&self, done: Result<(), bollard::errors::Error>) -> Result<Result<(), String>, EnvironmentError> {
         match done {
             Ok(()) => Ok(Ok(())),
             Err(bollard::errors::Error::DockerResponseServerError { message, .. }) => {
@@ -277,6 +285,11 @@ impl Docker {
         let mut said = Vec::new();
         while let Some(line) = lines.next().await {
             said.extend_from_slice(&line?.into_bytes());
+            // Not with every line: what is kept moves each time.
+            let excess = said.len().saturating_sub(LOG_LIMIT);
+            if excess > LOG_LIMIT {
+                said.drain(..excess);
+            }
         }
         let excess = said.len().saturating_sub(LOG_LIMIT);
         said.drain(..excess);
@@ -359,7 +372,7 @@ impl Docker {
     }
 
     /// Runs a command in a service of a submission and says how it ended, with the end of its output. `None` for a command that was
-    /// not over in time: its service is started anew, so that nothing of it goes on. `Err` with the engine's words where it could not
+    /// not over in time, or said more than 4 MiB: its service is started anew, so that nothing of it goes on. `Err` with the engine's words where it could not
     /// be run at all.
     pub async fn exec(&self, service: &str, command: &[String], limit: Duration) -> Result<Result<Option<(i64, String)>, String>, EnvironmentError> {
         let api = &self.engine.api;
@@ -374,30 +387,42 @@ impl Docker {
             Ok(StartExecResults::Detached) => return Ok(Err("the engine did not attach to the command".to_owned())),
             Err(error) => return Ok(self.refusable(Err(error)).await?.map(|()| None)),
         };
-        let mut said = Vec::new();
+        let (mut said, mut most) = (Vec::new(), OUTPUT_MOST);
         let read = async {
             let mut output = started;
             while let Some(Ok(line)) = output.next().await {
-                said.extend_from_slice(&line.into_bytes());
+                let line = line.into_bytes();
+                most = most.saturating_sub(line.len());
+                said.extend_from_slice(&line);
                 let excess = said.len().saturating_sub(OUTPUT_LIMIT);
                 said.drain(..excess);
+                if most == 0 {
+                    return;
+                }
             }
         };
-        if timeout(limit, read).await.is_err() {
+        if timeout(limit, read).await.is_err() || most == 0 {
             let options = RestartContainerOptionsBuilder::new().t(0).build();
             drop(self.refusable(api.restart_container(&container, Some(options)).await).await?);
             return Ok(Ok(None));
         }
-        let ended = api.inspect_exec(&created.id).await?;
-        // A container that died under its command takes the exit code with it.
-        Ok(Ok(Some((ended.exit_code.unwrap_or(137), String::from_utf8_lossy(&said).into_owned()))))
+        // A container that died under its command takes the exit code with it, and on some engines the command too.
+        let (ended, done) = match api.inspect_exec(&created.id).await {
+            Ok(ended) => (ended.exit_code, Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        drop(self.refusable(done).await?);
+        Ok(Ok(Some((ended.unwrap_or(137), String::from_utf8_lossy(&said).into_owned()))))
     }
 
     /// Stops services of a submission and starts them again, each for itself, as a machine does that boots; says what could not be.
     pub async fn restart(&self, services: &[String]) -> Result<Vec<String>, EnvironmentError> {
         let running: Vec<Service> = self.services().await?.into_iter().filter(|service| services.contains(&service.name)).collect();
-        self.stop_all(&running).await?;
+        let stopped = self.stop_all(&running).await;
         let mut complaints = Vec::new();
+        if let Err(EnvironmentError::Api(error)) = stopped {
+            complaints.extend(self.refusable(Err(error)).await?.err());
+        }
         // One after the other: engines of 20.10 lose count of a network's endpoints when many containers join it at once, and then never
         // let go of the network.
         for service in &running {
@@ -435,7 +460,12 @@ impl Docker {
         for container in self.engine.api.list_containers(Some(options)).await? {
             let labels = container.labels.unwrap_or_default();
             let id = container.id.unwrap_or_default();
-            let state = self.engine.api.inspect_container(&id, None::<InspectContainerOptions>).await?.state.unwrap_or_default();
+            let state = match self.engine.api.inspect_container(&id, None::<InspectContainerOptions>).await {
+                Ok(inspected) => inspected.state.unwrap_or_default(),
+                // It went away a moment ago.
+                Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => continue,
+                Err(error) => return Err(error.into()),
+            };
             let unwell_since = unwell_since(&state);
             let health = state.health.and_then(|health| health.status).map(|status| status.to_string()).filter(|status| status != "none");
             let state_word = state.status.map(|status| status.to_string()).unwrap_or_default();

@@ -1,9 +1,11 @@
 //! Environments: what runs, and under whose lease.
 
+mod disk;
 mod docker;
 mod lease;
 mod sweep;
 
+pub use disk::Disk;
 pub use docker::{Beside, Disturbance, Docker, EnvironmentError, Fault, Input, Output, Service, Transition, Wait, run_once};
 pub use lease::{Hold, Lease, Leases, Record};
 pub use sweep::{Sweep, sweep, sweep_dead};

@@ -156,7 +156,7 @@ async fn background(url: &str, rate: &str, rows: &str) -> Result<(), String> {
     let rows = text.lines().map(str::to_owned).collect();
     // Nobody reads what becomes of it: monitoring is what the candidate has.
     let (output, _writer) = Output::start(Nowhere);
-    let request = Request { method: "POST".to_owned(), url: url.to_owned(), headers: Vec::new(), body: None, timeout_ms: 1_000 };
+    let request = Request { method: "POST".to_owned(), url: url.to_owned(), headers: Vec::new(), body: None, timeout_ms: 1_000, body_limit: 0 };
     let _running = Traffic::new(output).start(request, rows, rate);
     std::future::pending().await
 }
@@ -174,7 +174,7 @@ impl Write for Nowhere {
 }
 
 async fn probe(url: &str) -> Result<(), String> {
-    let request = Request { method: "GET".to_owned(), url: url.to_owned(), headers: Vec::new(), body: None, timeout_ms: 2_000 };
+    let request = Request { method: "GET".to_owned(), url: url.to_owned(), headers: Vec::new(), body: None, timeout_ms: 2_000, body_limit: 0 };
     match client::send(&request, None).await {
         Outcome::Response { status: 200, .. } => Ok(()),
         other => Err(format!("{url}: {other:?}")),

@@ -7,11 +7,11 @@
 //! GET  /healthz
 //! ```
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hyper::{Method, StatusCode};
 use platform::server::{Answer, Call, reply, serve, text};
@@ -22,12 +22,18 @@ const KEPT: usize = 1_000;
 const KEPT_BYTES: usize = 4 * 1024 * 1024;
 /// The largest notification in bytes.
 const LIMIT: usize = 1024 * 1024;
+/// What each receiver may get at once, and every second beyond it, in bytes: what a storm of alerts brings beyond it is not even read,
+/// so that the pager answers whoever looks whether it is well.
+const BURST: u64 = 2 * 1024 * 1024;
+const PER_SECOND: u64 = 16 * 1024;
 /// How many alerts of a notification the page names.
 const NAMED: usize = 20;
 
 #[derive(Default)]
 struct Inbox {
     count: u64,
+    /// What each receiver got, and when it was last paid off.
+    got: BTreeMap<&'static str, (u64, Instant)>,
     bytes: usize,
     received: VecDeque<Entry>,
 }
@@ -61,6 +67,7 @@ async fn answer(call: Call, shared: Shared) -> Answer {
     let receiver = ["page", "ticket", "heartbeat"].into_iter().find(|receiver| call.path.strip_prefix('/') == Some(receiver));
     let inbox = || shared.lock().unwrap_or_else(PoisonError::into_inner);
     match (&call.method, receiver, call.path.as_str()) {
+        (&Method::POST, Some(receiver), _) if !inbox().has_room(receiver) => text(StatusCode::OK, "too much at once: not kept\n"),
         (&Method::POST, Some(receiver), _) => {
             let body = call.json(LIMIT).await.unwrap_or_else(|error| json!({ "unreadable": error }));
             receive(receiver, &body, &mut inbox());
@@ -77,6 +84,17 @@ async fn answer(call: Call, shared: Shared) -> Answer {
     }
 }
 
+impl Inbox {
+    /// Whether a receiver may get more now.
+    fn has_room(&mut self, receiver: &'static str) -> bool {
+        let (got, paid) = self.got.entry(receiver).or_insert_with(|| (0, Instant::now()));
+        let seconds = paid.elapsed().as_secs();
+        *got = got.saturating_sub(seconds * PER_SECOND);
+        *paid += Duration::from_secs(seconds);
+        *got < BURST
+    }
+}
+
 fn receive(receiver: &'static str, body: &Value, inbox: &mut Inbox) {
     let at_unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
     let alerts = body["alerts"].as_array().into_iter().flatten().take(NAMED);
@@ -85,6 +103,7 @@ fn receive(receiver: &'static str, body: &Value, inbox: &mut Inbox) {
     let number = inbox.count;
     let line = json!({ "received": number, "receiver": receiver, "at_unix_ms": at_unix_ms, "body": body }).to_string();
     println!("{line}");
+    inbox.got.entry(receiver).or_insert_with(|| (0, Instant::now())).0 += line.len() as u64;
     inbox.bytes += line.len();
     inbox.received.push_back(Entry { number, receiver, at_unix_ms, alerts, line });
     while inbox.received.len() > KEPT || inbox.bytes > KEPT_BYTES {

@@ -1,0 +1,60 @@
+//! Exercises with shorter exams: a copy of the flagship that keeps some phases, some of them cut, and their checks. Everything else,
+//! images too, is the flagship's own.
+
+use std::path::{Path, PathBuf};
+
+use crate::{copy, repository};
+
+/// A phase that is kept, and edits to its text in `exam.yaml`.
+pub type Cut<'a> = (&'a str, &'a [(&'a str, &'a str)]);
+
+/// Writes the folder of exercises, whose only one has the phases of `cut`, in the flagship's order.
+///
+/// # Panics
+/// Where it cannot be written, and where an edit finds nothing to change.
+pub fn exercises(folder: &Path, cut: &[Cut<'_>]) -> PathBuf {
+    let original = repository().join("exercises");
+    for part in ["platform/src", "platform/images", "model-down/images", "model-down/reference"] {
+        copy(&original.join(part), &folder.join(part));
+    }
+    for file in ["platform/Cargo.toml", "platform/Cargo.lock", "model-down/exercise.yaml", "model-down/contract.yaml", "model-down/brief.md"] {
+        std::fs::copy(original.join(file), folder.join(file)).expect("writable");
+    }
+    // What its breaks fail is not asked.
+    std::fs::create_dir(folder.join("model-down/breaks")).expect("writable");
+    let read = |name: &str| std::fs::read_to_string(original.join("model-down").join(name)).expect("readable");
+    let (head, phases) = entries(&read("exam.yaml"));
+    let phases: String = phases.into_iter().filter_map(|(id, text)| Some(edited(&text, cut.iter().find(|(kept, _)| *kept == id)?.1))).collect();
+    std::fs::write(folder.join("model-down/exam.yaml"), head + &phases).expect("writable");
+    let (head, checks) = entries(&read("checks.yaml"));
+    let kept: Vec<(String, String)> =
+        checks.into_iter().filter(|(_, text)| cut.iter().any(|(phase, _)| text.contains(&format!("phase: {phase}\n")))).collect();
+    let ids: Vec<&str> = kept.iter().map(|(id, _)| id.as_str()).collect();
+    let checks: String = kept.iter().map(|(_, text)| with_needs_of(text, &ids)).collect();
+    std::fs::write(folder.join("model-down/checks.yaml"), head + &checks).expect("writable");
+    folder.to_owned()
+}
+
+/// What stands before a list of entries with ids, and the entries.
+fn entries(text: &str) -> (String, Vec<(String, String)>) {
+    let mut parts = text.split("\n  - id: ");
+    let head = parts.next().unwrap_or_default().to_owned() + "\n";
+    let id = |part: &str| part.lines().next().unwrap_or_default().to_owned();
+    (head, parts.map(|part| (id(part), format!("  - id: {part}\n"))).collect())
+}
+
+fn edited(text: &str, edits: &[(&str, &str)]) -> String {
+    edits.iter().fold(text.to_owned(), |text, (find, replace)| {
+        assert!(text.contains(find), "`{find}` is not in:\n{text}");
+        text.replace(find, replace)
+    })
+}
+
+/// A check that needs only what is still there.
+fn with_needs_of(text: &str, ids: &[&str]) -> String {
+    let line = |line: &str| match line.trim().strip_prefix("needs: [").and_then(|needs| needs.strip_suffix(']')) {
+        Some(needs) => format!("    needs: [{}]\n", needs.split(", ").filter(|need| ids.contains(need)).collect::<Vec<_>>().join(", ")),
+        None => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
+}
