@@ -1,5 +1,7 @@
 //! Measures what the README promises and writes `docs/performance.md`: whole processes, ratios in one run, on the real road.
 
+#![allow(clippy::print_stderr, reason = "figures as they come, for whoever waits for them")]
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -20,6 +20,7 @@ mod rubric;
 mod scrape_lost;
 mod scraped;
 mod series_budget;
+mod status;
 mod view;
 mod wiring;
 
@@ -193,6 +194,8 @@ pub enum Kind {
     SeriesBudget(series_budget::SeriesBudget),
     /// A release does what it should.
     Release(release::Release),
+    /// The release command says what is served.
+    Status(status::Status),
     /// Users are served again after a restart.
     Restored(restored::Restored),
     /// Alerting rules are loaded, work, and have runbooks.
@@ -217,6 +220,7 @@ impl Kind {
             Self::MemoryBudget(kind) => kind,
             Self::SeriesBudget(kind) => kind,
             Self::Release(kind) => kind,
+            Self::Status(kind) => kind,
             Self::Restored(kind) => kind,
             Self::Alerts(kind) => kind,
             Self::Dashboard(kind) => kind,

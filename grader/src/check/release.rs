@@ -41,13 +41,13 @@ pub struct Release {
 }
 
 /// A command of the history.
-struct Ran<'a> {
-    number: u64,
+pub(super) struct Ran<'a> {
+    pub(super) number: u64,
     began_ns: u64,
     ended_ns: u64,
     version: Option<&'a str>,
-    exit_code: Option<i64>,
-    output: &'a str,
+    pub(super) exit_code: Option<i64>,
+    pub(super) output: &'a str,
 }
 
 impl Judge for Release {
@@ -143,7 +143,7 @@ fn named(version: Option<&str>) -> String {
 }
 
 /// The last command of a kind in the phase.
-fn last<'a>(view: &View<'a>, wanted: ReleaseCommand) -> Option<Ran<'a>> {
+pub(super) fn last<'a>(view: &View<'a>, wanted: ReleaseCommand) -> Option<Ran<'a>> {
     commands(view.events(), wanted).last()
 }
 

@@ -77,7 +77,7 @@ fn swapped_features() -> BreakRecord {
 }
 
 /// The phases of the exam in a faultless history, with their ends in seconds; the first begins at 2.
-const PHASES: [(&str, u64); 19] = [
+const PHASES: [(&str, u64); 23] = [
     ("baseline", 42),
     ("kill", 72),
     ("wiring", 86),
@@ -85,18 +85,22 @@ const PHASES: [(&str, u64); 19] = [
     ("store-failing", 110),
     ("store-stale", 122),
     ("store-well", 130),
-    ("release-good", 136),
-    ("release-slow", 142),
-    ("release-damaged", 148),
-    ("release-forged", 154),
-    ("release-better", 160),
-    ("release-inverted", 166),
-    ("release-unknown", 170),
-    ("rollback", 176),
-    ("rollback-again", 182),
-    ("rollback-wounded", 192),
-    ("restart", 220),
-    ("survey", 222),
+    ("crash", 146),
+    ("pause", 157),
+    ("drift", 167),
+    ("release-good", 173),
+    ("release-slow", 179),
+    ("release-damaged", 185),
+    ("release-forged", 191),
+    ("release-better", 197),
+    ("release-inverted", 203),
+    ("release-status", 207),
+    ("release-unknown", 211),
+    ("rollback", 217),
+    ("rollback-again", 223),
+    ("rollback-wounded", 233),
+    ("restart", 261),
+    ("survey", 263),
 ];
 
 /// When a phase begins and ends, in seconds.
@@ -106,19 +110,23 @@ fn seconds(id: &str) -> Range<u64> {
 }
 
 /// The commands of a faultless exam: the phase, what is run, its version, whether it succeeds, and the champion after it.
-const COMMANDS: [(&str, ReleaseCommand, Option<u64>, bool, u64); 11] = [
+const COMMANDS: [(&str, ReleaseCommand, Option<u64>, bool, u64); 12] = [
     ("release-good", ReleaseCommand::Deploy, Some(4), true, 4),
     ("release-slow", ReleaseCommand::Deploy, Some(5), false, 4),
     ("release-damaged", ReleaseCommand::Deploy, Some(6), false, 4),
     ("release-forged", ReleaseCommand::Deploy, Some(7), false, 4),
     ("release-better", ReleaseCommand::Deploy, Some(8), true, 8),
     ("release-inverted", ReleaseCommand::Deploy, Some(9), false, 8),
+    ("release-status", ReleaseCommand::Status, None, true, 8),
     ("release-unknown", ReleaseCommand::Deploy, Some(49), false, 8),
     ("rollback", ReleaseCommand::Rollback, None, true, 4),
     ("rollback-again", ReleaseCommand::Rollback, None, true, 4),
     ("rollback-wounded", ReleaseCommand::Deploy, Some(11), true, 11),
     ("rollback-wounded", ReleaseCommand::Rollback, None, true, 4),
 ];
+
+/// What commands print: what `status` has to, while version 8 is served.
+const STATUS: &str = "{\"champion\": \"8\", \"serving\": [\"8\"]}\n";
 
 /// When a command begins and ends, in nanoseconds: the second of its phase follows three seconds later.
 fn command_ns(index: usize) -> Range<u64> {
@@ -162,20 +170,22 @@ pub(crate) fn faultless() -> History {
         add(start, alias(served_at(start)));
         let version = version.map(|version| version.to_string());
         let exit_code = Some(i64::from(!succeeds));
-        add(end, What::Command { command, version, began_ns: start, exit_code, output: "said\n".to_owned() });
+        add(end, What::Command { command, version, began_ns: start, exit_code, output: STATUS.to_owned() });
         add(end, alias(champion));
     }
     add(seconds("restart").start * SECOND, What::Alias { champion: Some("4".to_owned()) });
     add(seconds("restart").start * SECOND + SECOND, What::Restarted);
     let killed_ns = 46 * SECOND;
-    add(killed_ns, What::FaultBegan { phase: "kill".to_owned(), fault: "kill".to_owned(), target: "model-blue".to_owned() });
+    for (phase, fault, at_ns) in [("kill", "kill", killed_ns), ("crash", "crash", seconds("crash").start * SECOND + SECOND)] {
+        add(at_ns, What::FaultBegan { phase: phase.to_owned(), fault: fault.to_owned(), target: "model-blue".to_owned() });
+    }
     let wiring = seconds("wiring").start * SECOND;
     add(seconds("survey").start * SECOND + SECOND, surveyed());
     for (receiver, name) in [("page", "A"), ("ticket", "B")] {
         add(wiring + SECOND, What::Rang { receiver: receiver.to_owned(), alertname: name.to_owned() });
         add(wiring + 10 * SECOND, What::Delivered { receiver: receiver.to_owned(), alerts: vec![alert(name)] });
     }
-    for seq in 0..220 * RATE {
+    for seq in 0..seconds("survey").end * RATE - 2 * RATE {
         let intended_ns = 2 * SECOND + seq * SECOND / RATE;
         let row = usize::try_from(seq).expect("it fits") % ROWS;
         let version = served_at(intended_ns);
@@ -185,7 +195,7 @@ pub(crate) fn faultless() -> History {
         let done_ns = intended_ns + 3_000_000;
         add(done_ns, What::Request { seq, row, intended_ns, sent_ns: intended_ns + 10_000, done_ns, result });
     }
-    for look in 0..220 * 5 {
+    for look in 0..(seconds("survey").end - 2) * 5 {
         let at_ns = 2 * SECOND + look * SECOND / 5;
         let watched = |name: &str, ok: bool| What::Watched { name: name.to_owned(), sent_ns: at_ns, done_ns: at_ns, ok, detail: String::new() };
         let is_down = (killed_ns..72 * SECOND).contains(&at_ns);
@@ -384,7 +394,7 @@ fn a_restart_must_bring_the_champion_back() {
     let restart = seconds("restart");
     let other = with_answers(restart.start + 1..restart.end, |result, row| *result = answer(3, score_of(3, row), false));
     assert_eq!(unmet(&other), ["restart-restored"]);
-    let slow = with_answers(restart.start..restart.start + 15, |result, _| *result = RequestResult::TimedOut);
+    let slow = with_answers(restart.start..restart.start + 12, |result, _| *result = RequestResult::TimedOut);
     assert!(unmet(&slow).is_empty());
     let too_slow = with_answers(restart.start..restart.start + 24, |result, _| *result = RequestResult::TimedOut);
     assert_eq!(unmet(&too_slow), ["restart-restored"]);
@@ -438,9 +448,51 @@ fn a_replica_that_is_not_ready_or_not_there_is_missed() {
         }
         true
     });
-    assert_eq!(unmet(&unready), ["replicas-ready"]);
+    assert_eq!(unmet(&unready), ["crash-recovered", "replicas-ready"]);
     let alone = changed(|event| !matches!(&event.what, What::Watched { name, .. } if name == "ready:model-green"));
-    assert_eq!(unmet(&alone), ["replicas-ready"]);
+    assert_eq!(unmet(&alone), ["crash-recovered", "replicas-ready"]);
+}
+
+#[test]
+fn a_replica_that_crashed_must_be_back_in_time() {
+    let crash = seconds("crash");
+    let back_after = |seconds: u64| {
+        changed(|event| {
+            if let What::Watched { name, ok, .. } = &mut event.what {
+                let is_down = (crash.start + 1..crash.start + 1 + seconds).contains(&(event.at_ns / SECOND));
+                *ok &= !(name == "ready:model-blue" && is_down);
+            }
+            true
+        })
+    };
+    assert!(unmet(&back_after(10)).is_empty());
+    assert_eq!(unmet(&back_after(14)), ["crash-recovered"]);
+    let nobody_crashed = changed(|event| !matches!(&event.what, What::FaultBegan { fault, .. } if fault == "crash"));
+    assert_eq!(unmet(&nobody_crashed), ["crash-recovered"]);
+}
+
+#[test]
+fn a_status_must_be_json_and_true() {
+    let told = |said: &str| {
+        changed(|event| {
+            if let What::Command { command: ReleaseCommand::Status, output, .. } = &mut event.what {
+                said.clone_into(output);
+            }
+            true
+        })
+    };
+    assert!(unmet(&told(&format!("a warning\n{STATUS}"))).is_empty());
+    for wrong in [
+        "champion: 8",
+        "{'champion': '8', 'serving': ['8']}",
+        r#"{"champion": "4", "serving": ["8"]}"#,
+        r#"{"champion": "8", "serving": ["4"]}"#,
+        "[]",
+        "",
+    ] {
+        assert_eq!(unmet(&told(wrong)), ["status-told"], "{wrong}");
+    }
+    assert_eq!(unmet(&with_command("release-status", Some(1), 8)), ["status-told"]);
 }
 
 #[test]

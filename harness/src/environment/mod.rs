@@ -4,6 +4,6 @@ mod docker;
 mod lease;
 mod sweep;
 
-pub use docker::{Beside, Disturbance, Docker, EnvironmentError, Input, Output, Service, Transition, Wait, run_once};
+pub use docker::{Beside, Disturbance, Docker, EnvironmentError, Fault, Input, Output, Service, Transition, Wait, run_once};
 pub use lease::{Hold, Lease, Leases, Record};
 pub use sweep::{Sweep, sweep, sweep_dead};
