@@ -136,7 +136,7 @@ fn a_full_disk_of_the_engine_costs_nobody_a_point() {
     let home = Home::new().with_exam(&EXAM).on(&engine);
     let out = home.path("report");
     let exam = Exam::at(&home, &out, SECOND);
-    let free = rustix::fs::statvfs(&engine.data()).map(|space| space.f_bavail * space.f_frsize).expect("it is mounted");
+    let free = rustix::fs::statvfs(engine.data()).map(|space| space.f_bavail * space.f_frsize).expect("it is mounted");
     let filled = Command::new("fallocate").arg("-l").arg(free.to_string()).arg(engine.data().join("full")).output().expect("it runs");
     assert!(filled.status.success(), "{}", said(&filled));
     exam.end(&out).is_an_interval(&CHECKS, "disk is full");
