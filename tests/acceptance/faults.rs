@@ -1,8 +1,10 @@
 //! Faults of ours, or of the machine's, in mid-exam: what could not be graded is not graded, nobody loses a point by it, and nothing
 //! is left behind.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::thread::JoinHandle;
 
 use acceptance::{Cut, Home, PrivateEngine, checks_that, said};
 use rustix::process::Signal;
@@ -24,7 +26,14 @@ const CHECKS: [&str; 2] = ["failing-available", "failing-honest"];
 struct Exam<'a> {
     home: &'a Home,
     child: Child,
-    said: std::thread::JoinHandle<String>,
+    said: Option<JoinHandle<String>>,
+}
+
+impl Drop for Exam<'_> {
+    /// A test that fails leaves no exam behind.
+    fn drop(&mut self) {
+        drop(self.child.kill().and_then(|()| self.child.wait()));
+    }
 }
 
 /// How an exam ended.
@@ -36,18 +45,23 @@ struct Ended {
 
 impl<'a> Exam<'a> {
     fn at(home: &'a Home, out: &Path, line: &str) -> Self {
+        Self::with(home, out, line, |_| ())
+    }
+
+    fn with(home: &'a Home, out: &Path, line: &str, edit: impl FnOnce(&mut Command)) -> Self {
         let workspace = home.reference(|_| ());
         let mut command = home.grader();
         command.arg("run").arg(&workspace).arg("--out").arg(out).stderr(Stdio::piped()).stdout(Stdio::null());
+        edit(&mut command);
         let mut child = command.spawn().expect("it runs");
-        let said = until(&mut child, line);
+        let said = Some(until(&mut child, line));
         Self { home, child, said }
     }
 
     /// Waits for its end, and shows that nothing of it is left after the next command.
     fn end(mut self, out: &Path) -> Ended {
         let code = self.child.wait().expect("it ends").code();
-        let stderr = self.said.join().expect("it was read");
+        let stderr = self.said.take().and_then(|said| said.join().ok()).expect("it was read");
         let swept = self.home.harness().arg("gc").output().expect("it runs");
         assert!(swept.status.success(), "{}", said(&swept));
         assert!(self.home.resources().is_empty(), "{:?}", self.home.resources());
@@ -74,6 +88,14 @@ impl Ended {
     }
 }
 
+/// An engine of its own, and a home that uses it, which goes first.
+fn private() -> (PrivateEngine, Home) {
+    let home = Home::new().with_exam(&EXAM);
+    let engine = PrivateEngine::start();
+    let home = home.on(&engine);
+    (engine, home)
+}
+
 /// Someone kills a container of the platform's while the second phase is held.
 fn killed(service: &str, why: &str) {
     let home = Home::new().with_exam(&EXAM);
@@ -83,9 +105,17 @@ fn killed(service: &str, why: &str) {
     exam.end(&out).is_an_interval(&CHECKS, why);
 }
 
+/// So early that nobody can say on which side of the pass mark it would have ended.
 #[test]
-fn a_dead_pager_costs_nobody_a_point() {
-    killed("pager", "pager");
+fn without_its_pager_an_exam_is_not_graded() {
+    let home = Home::new().with_exam(&EXAM);
+    let out = home.path("report");
+    let exam = Exam::at(&home, &out, "phase 1");
+    home.docker(["kill", &home.container("pager")]);
+    let ended = exam.end(&out);
+    assert_eq!(ended.code, Some(4), "{}", ended.stderr);
+    assert!(checks_that(&ended.report, "failed").is_empty() && checks_that(&ended.report, "passed").is_empty(), "{:#}", ended.report);
+    assert!(ended.stderr.contains("pager"), "{}", ended.stderr);
 }
 
 #[test]
@@ -103,12 +133,10 @@ fn a_dead_feature_store_costs_nobody_a_point() {
 #[test]
 #[ignore = "two minutes, and root; `make test-all` runs it"]
 fn an_engine_that_dies_costs_nobody_a_point() {
-    let mut engine = PrivateEngine::start();
-    let home = Home::new().with_exam(&EXAM).on(&engine);
+    let (mut engine, home) = private();
     let out = home.path("report");
-    let exam = Exam::at(&home, &out, SECOND);
+    let mut exam = Exam::at(&home, &out, SECOND);
     engine.kill();
-    let mut exam = exam;
     exam.child.wait().expect("it ends");
     let without = home.grader().arg("run").arg(home.path("work")).arg("--out").arg(home.path("other")).output().expect("it runs");
     assert_eq!(without.status.code(), Some(5), "{}", said(&without));
@@ -125,36 +153,72 @@ fn a_full_disk_for_the_report_costs_nobody_a_point() {
     let exam = Exam::at(&home, &out, SECOND);
     small.fill();
     let ended = exam.end(&out);
-    assert_eq!(ended.code, Some(4), "{}", ended.stderr);
     ended.is_an_interval(&CHECKS, "No space left on device");
 }
 
 #[test]
 #[ignore = "two minutes, and root; `make test-all` runs it"]
 fn a_full_disk_of_the_engine_costs_nobody_a_point() {
-    let engine = PrivateEngine::start();
-    let home = Home::new().with_exam(&EXAM).on(&engine);
+    let (engine, home) = private();
     let out = home.path("report");
     let exam = Exam::at(&home, &out, SECOND);
-    let free = rustix::fs::statvfs(engine.data()).map(|space| space.f_bavail * space.f_frsize).expect("it is mounted");
+    let free = rustix::fs::statvfs(engine.data()).map(|space| space.f_bavail * space.f_frsize).expect("it is mounted") - (64 << 20);
     let filled = Command::new("fallocate").arg("-l").arg(free.to_string()).arg(engine.data().join("full")).output().expect("it runs");
     assert!(filled.status.success(), "{}", said(&filled));
     exam.end(&out).is_an_interval(&CHECKS, "disk is full");
 }
 
+/// The machine's own clock stays as it is: the grader is told another time. It notices, since the submission's Prometheus would.
+#[test]
+#[ignore = "a minute, and Debian's package faketime; `make test-all` runs it"]
+fn a_clock_that_is_set_costs_nobody_a_point() {
+    let home = Home::new().with_exam(&EXAM);
+    let (out, clock) = (home.path("report"), home.path("clock"));
+    std::fs::write(&clock, "+0").expect("writable");
+    let libraries = std::fs::read_dir("/usr/lib").expect("readable").flatten().map(|entry| entry.path().join("faketime/libfaketimeMT.so.1"));
+    let library = libraries.into_iter().find(|path| path.exists()).expect("`apt-get install faketime` comes first");
+    let exam = Exam::with(&home, &out, SECOND, |command| {
+        let settings = [("FAKETIME_NO_CACHE", "1"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1"), ("FAKETIME_DONT_RESET", "1")];
+        command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", &clock).envs(settings);
+    });
+    std::fs::write(&clock, "+3600").expect("writable");
+    exam.end(&out).is_an_interval(&CHECKS, "its clock was set forward by 3600 s");
+}
+
+/// Busy loops on the machine, beside the containers and with the same rights, while the second phase is held.
 #[test]
 #[ignore = "a minute; `make test-all` runs it"]
-fn a_clock_that_is_set_costs_nobody_a_point() {}
+fn a_starved_machine_costs_nobody_a_point() {
+    let home = Home::new().with_exam(&EXAM);
+    let out = home.path("report");
+    let exam = Exam::at(&home, &out, SECOND);
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let hogs: Vec<Child> =
+        (0..cores * 16).map(|_| Command::new("timeout").args(["15", "sh", "-c", "while :; do :; done"]).spawn().expect("it runs")).collect();
+    let ended = exam.end(&out);
+    for mut hog in hogs {
+        drop(hog.wait());
+    }
+    assert!(checks_that(&ended.report, "failed").is_empty(), "{}\n{:#}", ended.stderr, ended.report);
+}
 
 #[test]
 fn a_second_interrupt_ends_the_clean_up_and_the_next_command_does_it() {
     let home = Home::new().with_exam(&EXAM);
     let out = home.path("report");
-    let exam = Exam::at(&home, &out, "letting the submission settle");
-    signal(&exam.child, Signal::INT);
-    signal(&exam.child, Signal::INT);
-    let ended = exam.end(&out);
-    assert_eq!(ended.code, Some(130), "{}", ended.stderr);
+    let workspace = home.reference(|_| ());
+    let mut command = home.grader();
+    command.arg("run").arg(&workspace).arg("--out").arg(&out).stderr(Stdio::piped()).stdout(Stdio::null());
+    let mut child = command.spawn().expect("it runs");
+    let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines().map(|line| line.expect("it is text"));
+    for until in ["letting the submission settle", "cleaning up"] {
+        assert!(lines.any(|line| line.contains(until)), "it never got to `{until}`");
+        signal(&child, Signal::INT);
+    }
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    assert!(!home.resources().is_empty(), "the first clean-up was not ended");
+    let exam = Exam { home: &home, child, said: Some(std::thread::spawn(|| lines.collect())) };
+    assert_eq!(exam.end(&out).code, Some(130));
 }
 
 /// A file system of a few MiB in memory.

@@ -23,11 +23,14 @@ fn grading(home: &Home, workspace: &Path, out: &str, until: &str) -> Child {
 /// Waits for a line on a child's stderr; what it says in all comes when it has ended.
 pub(crate) fn until(child: &mut Child, line: &str) -> JoinHandle<String> {
     let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines().map(|line| line.expect("it is text"));
-    let mut said = Vec::new();
-    let seen = lines.by_ref().inspect(|line| said.push(line.clone())).any(|said| said.contains(line));
-    assert!(seen, "it never got to `{line}`: {}", said.join("\n"));
+    let mut said = String::new();
+    let seen = lines.by_ref().any(|one| {
+        said.extend([one.as_str(), "\n"]);
+        one.contains(line)
+    });
+    assert!(seen, "it never got to `{line}`: {said}");
     // Whatever it says later must not break its pipe.
-    std::thread::spawn(move || said.into_iter().chain(lines).collect::<Vec<_>>().join("\n"))
+    std::thread::spawn(move || said + &lines.map(|line| line + "\n").collect::<String>())
 }
 
 pub(crate) fn signal(child: &Child, signal: Signal) {

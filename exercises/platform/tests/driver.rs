@@ -43,10 +43,22 @@ fn answer(mut stream: TcpStream) {
             std::thread::sleep(Duration::from_secs(60));
             return;
         }
+        Some("/pieces") => return forever(stream, b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+        Some("/interim") => return forever(stream, b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        Some("/headers") => return forever(stream, b"HTTP/1.1 200 OK\r\n", b"x-header: value\r\n"),
         _ => return,
     };
     // The driver may have what it wants already and hang up.
     drop(write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", reply.len()).and_then(|()| stream.write_all(&reply)));
+}
+
+/// An answer that never ends.
+fn forever(mut stream: TcpStream, head: &[u8], piece: &[u8]) {
+    let pieces = piece.repeat(1_000);
+    let mut written = stream.write_all(head);
+    while written.is_ok() {
+        written = stream.write_all(&pieces);
+    }
 }
 
 struct Driver {
@@ -115,6 +127,18 @@ fn every_fate_of_a_request_has_a_name() {
     let closed = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port that is free again");
     assert!(matches!(driver.ask(format!("http://{closed}/"), None, 5_000), Outcome::Refused { .. }));
     assert!(matches!(driver.ask("http://no-such-host.invalid/".to_owned(), None, 5_000), Outcome::Unresolved { .. }));
+    assert!(driver.quit().is_empty());
+}
+
+#[test]
+fn answers_without_an_end_are_not_read_for_ever() {
+    let at = server();
+    let mut driver = Driver::start();
+    // Far below their time-out.
+    for path in ["pieces", "interim", "headers"] {
+        let outcome = driver.ask(format!("http://{at}/{path}"), None, 60_000);
+        assert!(matches!(outcome, Outcome::Broken { .. }), "{path}: {outcome:?}");
+    }
     assert!(driver.quit().is_empty());
 }
 

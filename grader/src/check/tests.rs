@@ -582,6 +582,32 @@ fn a_phase_that_could_not_be_held_fails_because_of_what_kept_it_from_it() {
 }
 
 #[test]
+fn a_phase_that_a_fault_of_ours_kept_from_being_held_is_not_graded() {
+    let skipped = || {
+        changed(|event| {
+            if let What::PhaseLeft { phase, end } = &mut event.what
+                && phase == "kill"
+            {
+                *end = PhaseEnd::Skipped { why: "no replica was ready".to_owned() };
+            }
+            !matches!(&event.what, What::PhaseEntered { phase } if phase == "kill")
+        })
+    };
+    assert_eq!(verdicts(&skipped())["kill-survived"], Verdict::Failed);
+    // A machine that holds up the driver holds up the submission too.
+    let mut starved = skipped();
+    for event in &mut starved.events {
+        if let What::Request { sent_ns, .. } = &mut event.what {
+            *sent_ns += 30_000_000;
+        }
+    }
+    assert!(is_not_graded(&starved, "kill-survived"));
+    let mut broken = skipped();
+    broken.events.insert(0, Event { at_ns: 0, what: What::DriverFault { message: "events were lost".to_owned() } });
+    assert!(is_not_graded(&broken, "kill-survived"));
+}
+
+#[test]
 fn what_fails_on_our_side_is_not_graded() {
     let late = changed(|event| {
         if let What::Request { sent_ns, seq, .. } = &mut event.what

@@ -41,14 +41,19 @@ async fn clock() -> Result<Infallible, ExamError> {
     loop {
         ticks.tick().await;
         let now = (Instant::now(), SystemTime::now());
-        let wanted = last.1 + (now.0 - last.0);
-        let step = wanted.duration_since(now.1).unwrap_or_else(|earlier| earlier.duration());
-        if step > STEP {
-            let way = if now.1 > wanted { "forward" } else { "back" };
-            return Err(ExamError::Machine(format!("its clock was set {way} by {} s", step.as_secs())));
+        if let Some(why) = step(last, now) {
+            return Err(ExamError::Machine(why));
         }
         last = now;
     }
+}
+
+/// Whether the wall clock was set between two looks at both clocks.
+fn step(last: (Instant, SystemTime), now: (Instant, SystemTime)) -> Option<String> {
+    let wanted = last.1 + (now.0 - last.0);
+    let step = wanted.duration_since(now.1).unwrap_or_else(|earlier| earlier.duration());
+    let way = if now.1 > wanted { "forward" } else { "back" };
+    (step > STEP).then(|| format!("its clock was set {way} by {} s", step.as_secs()))
 }
 
 /// Ends where the engine's disk is full by others than the submission; ends services of the submission that fill it.
@@ -78,5 +83,21 @@ async fn disk(environment: &Docker, submitted: &[String], recorder: &Recorder) -
             return Err(ExamError::Machine(message));
         }
         before = free;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_corrected_is_not_one_that_is_set() {
+        let last = (Instant::now(), SystemTime::UNIX_EPOCH + Duration::from_hours(100));
+        let later = |monotonic: u64, wall: u64| (last.0 + Duration::from_millis(monotonic), last.1 + Duration::from_millis(wall));
+        assert_eq!(step(last, later(1_000, 1_000)), None);
+        assert_eq!(step(last, later(9_000, 8_500)), None);
+        assert_eq!(step(last, later(1_000, 3_601_000)), Some("its clock was set forward by 3600 s".to_owned()));
+        let back = (last.0 + LOOK, last.1 - Duration::from_secs(59));
+        assert_eq!(step(last, back), Some("its clock was set back by 60 s".to_owned()));
     }
 }

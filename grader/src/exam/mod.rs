@@ -304,9 +304,11 @@ impl Sitting<'_> {
                     to.record(what).await?;
                 }
             }
-            Err(ExamError::Died("the engine's events ended".to_owned()))
+            Err(ExamError::Machine("the engine's events ended".to_owned()))
         });
-        listeners.spawn(machine::watch(environment.clone(), self.submitted.names(), recorder.clone()));
+        // What a candidate wrote at home is theirs.
+        let bounded = if self.token.is_some() { self.submitted.names() } else { Vec::new() };
+        listeners.spawn(machine::watch(environment.clone(), bounded, recorder.clone()));
         let driver = Driver::open(input, output, clock, answer::Inference::of(self.exercise), recorder.clone(), send).await?;
         let inputs = &self.exercise.manifest.inputs;
         let platform = Platform { driver: &driver, exercise: self.exercise, token: self.token.clone() };

@@ -58,13 +58,13 @@ impl Conductor<'_> {
         self.alias().await?;
         self.disturbed = true;
         let began_ns = self.recorder.now_ns();
+        // The phase's cap may end this wait too.
+        self.broken_off = true;
         let ran = self.environment.exec(&runner, &words, Duration::from_secs(release.within_seconds)).await?;
+        self.broken_off = matches!(ran, Ok(None));
         let (exit_code, output) = match ran {
             Ok(Some((code, output))) => (Some(code), output),
-            Ok(None) => {
-                self.broken_off = true;
-                (None, format!("not over after {} s, or it said more than 4 MiB", release.within_seconds))
-            }
+            Ok(None) => (None, format!("not over after {} s, or it said more than 4 MiB", release.within_seconds)),
             Err(why) => (None, format!("could not be run: {why}")),
         };
         self.record(What::Command { command, version, began_ns, exit_code, output }).await?;

@@ -32,7 +32,7 @@ impl Docker {
     pub async fn written(&self, services: &[String]) -> Result<BTreeMap<String, u64>, EnvironmentError> {
         // Engines before 25 and after it say it in different ways, which `docker` evens out.
         let mut command = self.engine.command();
-        command.args(["system", "df", "--verbose", "--format", r"{{range .Volumes}}{{.Name}} {{.Size}}{{println}}{{end}}"]);
+        command.args(["system", "df", "--verbose", "--format", "{{range .Volumes}}{{.Name}} {{.Size}}{{println}}{{end}}"]);
         let said = engine::run(command, None).await.map(|output| output.stdout).unwrap_or_default();
         let said = String::from_utf8_lossy(&said);
         let volumes: HashMap<&str, i64> = said.lines().filter_map(|line| line.split_once(' ')).map(|(name, size)| (name, bytes(size))).collect();
