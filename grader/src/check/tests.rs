@@ -620,6 +620,16 @@ fn what_fails_on_our_side_is_not_graded() {
     assert!(is_not_graded(&late, "answers-fast") && is_not_graded(&late, "kill-gap"));
     // What does not depend on when requests were sent is judged all the same.
     assert!(["champion-served", "memory-budget", "dashboard-alive"].iter().all(|check| !is_not_graded(&late, check)));
+    let hiccup = seconds("release-good").start * SECOND..seconds("release-good").start * SECOND + SECOND / 5;
+    let once = changed(|event| {
+        if let What::Request { intended_ns, sent_ns, .. } = &mut event.what
+            && hiccup.contains(intended_ns)
+        {
+            *sent_ns += 30_000_000;
+        }
+        true
+    });
+    assert!(unmet(&once).is_empty(), "a hiccup of a fifth of a second");
     let unsent = changed(|event| !matches!(event.what, What::Request { seq, .. } if seq.is_multiple_of(20)));
     assert!(is_not_graded(&unsent, "answers-available"));
     let deaf = changed(|event| !matches!(&event.what, What::Watched { name, .. } if name == "canary"));
