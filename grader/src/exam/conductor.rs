@@ -271,11 +271,11 @@ impl Conductor<'_> {
     }
 
     async fn disturb_features(&mut self, phase: &Phase, fault: FeatureFault, faults: &mut Vec<Held>) -> Result<(), ExamError> {
+        // It may have heard of it even where it does not say so.
+        faults.push(Held::Features(fault));
         self.platform.fault(Some(fault)).await?;
         let target = "features".to_owned();
-        self.record(What::FaultBegan { phase: phase.id.clone(), fault: fault.name().to_owned(), target }).await?;
-        faults.push(Held::Features(fault));
-        Ok(())
+        self.record(What::FaultBegan { phase: phase.id.clone(), fault: fault.name().to_owned(), target }).await
     }
 
     async fn restart(&mut self) -> Result<(), ExamError> {
