@@ -3,6 +3,8 @@
 EXERCISE ?= model-down
 DIR ?= work/$(EXERCISE)
 SEED ?=
+RUNS ?= 20
+JOBS ?= 1
 OUT ?= report/$(EXERCISE)-$(shell date +%Y%m%d-%H%M%S)
 
 HARNESS = target/debug/harness
@@ -20,9 +22,10 @@ help:
 	@echo "make doctor     what this machine has and what it lacks"
 	@echo "make test       formatting, lints, unit, acceptance and browser tests; gets what they need"
 	@echo "make test-all   the same, and every break alone"
+	@echo "make validity   repeats exams, and writes docs/validity.md   (RUNS=20, JOBS=1)"
 	@echo "make bench      measures, and writes docs/performance.md"
 	@echo "make fmt        formats Rust and Python"
-	@echo "make schemas    writes docs/schema anew"
+	@echo "make schemas    writes docs/schema anew, and the examples in docs/scoring.md"
 
 setup:
 	@scripts/setup
@@ -76,6 +79,10 @@ lint: build
 deny:
 	cargo deny check bans licenses sources
 
+# Whole exams, again and again: four minutes each. What is there is not repeated.
+validity: setup build
+	target/debug/validity $(RUNS) $(JOBS)
+
 bench: setup
 	cargo build --release --workspace
 	target/release/bench
@@ -86,6 +93,6 @@ fmt:
 	scripts/lint --fix
 
 schemas:
-	MODELDOWN_WRITE_SCHEMAS=1 cargo test --workspace --exclude acceptance --lib schemas_in_docs
+	MODELDOWN_WRITE_SCHEMAS=1 cargo test --workspace --exclude acceptance --lib in_docs
 
-.PHONY: help setup build start status check reset stop demo doctor grade test test-all unit lint deny bench fmt schemas
+.PHONY: help setup build start status check reset stop demo doctor grade test test-all unit lint deny bench validity fmt schemas

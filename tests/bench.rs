@@ -1,11 +1,13 @@
 //! Measures what the README promises and writes `docs/performance.md`: whole processes, ratios in one run, on the real road.
 
+#![allow(clippy::print_stderr, reason = "figures as they come, for whoever waits for them")]
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use acceptance::{Home, docker, repository, said};
+use acceptance::{Home, docker, machine, repository, said, today};
 use grader::exam::Exam;
 use grader::history::{History, What};
 use harness::exercise::Exercise;
@@ -19,7 +21,11 @@ const JUDGEMENTS: usize = 15;
 
 fn main() {
     let home = Home::new();
-    let mut page = format!("# Performance\n\nWritten by `make bench` on {}.\n{}\n\n| what | measured | goal |\n|---|---|---|\n", today(), machine());
+    let mut page = format!(
+        "# Performance\n\nWritten by `make bench` on {}.\n{} Release build.\n\n| what | measured | goal |\n|---|---|---|\n",
+        today(),
+        machine()
+    );
     let mut row = |what: &str, measured: String, goal: &str| {
         eprintln!("{what}: {measured} (goal: {goal})");
         // Writing to a String cannot fail.
@@ -46,23 +52,6 @@ fn main() {
     let judging = judgements(&home);
     row("`grader judge` of a recorded exam, whole process, median", format!("{:.0} ms", median(&judging) * 1e3), "< 50 ms");
     std::fs::write(repository().join("docs/performance.md"), page).expect("writable");
-}
-
-fn today() -> String {
-    String::from_utf8_lossy(&Command::new("date").arg("+%Y-%m-%d").output().expect("it runs").stdout).trim().to_owned()
-}
-
-fn machine() -> String {
-    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let kib: u64 = memory.lines().next().and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0);
-    let engine = acceptance::lines(&docker(["version", "--format", "{{.Server.Version}}"])).pop().unwrap_or_default();
-    format!(
-        "Machine: {cores} cores, {} GiB of memory, {} {}, engine {engine}; release build.",
-        kib >> 20,
-        std::env::consts::OS,
-        std::env::consts::ARCH
-    )
 }
 
 fn median(values: &[f64]) -> f64 {

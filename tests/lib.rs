@@ -197,6 +197,26 @@ fn asked<S: AsRef<OsStr>>(host: Option<&str>, arguments: impl IntoIterator<Item 
     output
 }
 
+/// Today, as documents date their figures.
+///
+/// # Panics
+/// Without `date`.
+pub fn today() -> String {
+    String::from_utf8_lossy(&Command::new("date").arg("+%Y-%m-%d").output().expect("it runs").stdout).trim().to_owned()
+}
+
+/// This machine, in the words of documents with figures.
+///
+/// # Panics
+/// Where the engine does not answer.
+pub fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kib: u64 = memory.lines().next().and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0);
+    let engine = lines(&docker(["version", "--format", "{{.Server.Version}}"])).pop().unwrap_or_default();
+    format!("Machine: {cores} cores, {} GiB of memory, {} {}, engine {engine}.", kib >> 20, std::env::consts::OS, std::env::consts::ARCH)
+}
+
 /// The lines of a command's stdout.
 pub fn lines(output: &Output) -> Vec<String> {
     String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()

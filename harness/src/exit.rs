@@ -1,5 +1,6 @@
 //! Exit codes, and whose fault an error is: one place, so that no `?` can turn one into the other.
 
+use crate::output;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
@@ -57,7 +58,7 @@ pub fn guarded<F: Future<Output = ExitCode>>(main: impl FnOnce() -> F) -> ExitCo
             code
         }
         Err(error) => {
-            eprintln!("cannot start: {error}");
+            output::say(format_args!("cannot start: {error}"));
             ExitCode::from(NOT_GRADED)
         }
     };

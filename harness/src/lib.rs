@@ -10,5 +10,6 @@ pub mod exercise;
 pub mod exit;
 pub mod images;
 pub mod interrupt;
+pub mod output;
 pub mod progress;
 pub mod submission;

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
+use crate::output;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Where progress is told.
@@ -30,7 +31,7 @@ impl Progress {
         if self.terminal {
             self.bar.set_message(what);
         } else {
-            eprintln!("{:>4}s  {what}", self.started.elapsed().as_secs());
+            output::say(format_args!("{:>4}s  {what}", self.started.elapsed().as_secs()));
         }
     }
 

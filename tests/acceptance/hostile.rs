@@ -7,10 +7,10 @@ use serde_json::Value;
 
 /// What happens, while users ask and the feature store fails.
 const STORM: [Cut<'static>; 3] =
-    [("baseline", &[("min_seconds: 30", "min_seconds: 20"), ("seconds: 30}", "seconds: 20}")]), ("wiring", &[]), ("store-failing", &[])];
+    [("baseline", &[("min_seconds: 25", "min_seconds: 20"), ("seconds: 25}", "seconds: 20}")]), ("wiring", &[]), ("store-failing", &[])];
 /// Everything that is sent to the driver and the pager.
 const ANSWERS: [Cut<'static>; 3] =
-    [("baseline", &[("min_seconds: 30", "min_seconds: 20"), ("seconds: 30}", "seconds: 20}")]), ("wiring", &[]), ("survey", &[])];
+    [("baseline", &[("min_seconds: 25", "min_seconds: 20"), ("seconds: 25}", "seconds: 20}")]), ("wiring", &[]), ("survey", &[])];
 /// What a release runner can do.
 const RELEASES: [Cut<'static>; 3] = [("release-good", &[]), ("rollback", &[]), ("rollback-again", &[])];
 /// The most that a history may hold on disk, in bytes.

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The protocol's version, which the driver says first.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The most of a response body that the driver passes on, in bytes.
 pub const BODY_LIMIT: usize = 64 * 1024;
@@ -51,6 +51,13 @@ pub enum Command {
     Rows {
         /// One request body a row.
         rows: Vec<String>,
+    },
+    /// Lets traffic send these rows in turn from now on, the one that runs as well; without it, all of them.
+    Use {
+        /// The first of them.
+        first: usize,
+        /// How many.
+        count: usize,
     },
     /// Begins open-loop traffic, instead of what was running.
     Traffic {

@@ -3,8 +3,9 @@
 //! A closed loop waits for an answer before it asks again, so that a stalling server is asked less and looks better than its
 //! users see it ("coordinated omission"). Here the intended times are fixed beforehand, and a late start is visible.
 
-use std::sync::Arc;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,7 @@ pub struct Traffic {
     output: Output,
     in_flight: Arc<Semaphore>,
     next: Arc<AtomicU64>,
+    in_use: Arc<Mutex<Option<Range<usize>>>>,
 }
 
 /// Traffic that runs; it ends when this is dropped.
@@ -35,7 +37,12 @@ pub struct Running {
 impl Traffic {
     /// No traffic yet.
     pub fn new(output: Output) -> Self {
-        Self { output, in_flight: Arc::new(Semaphore::new(IN_FLIGHT_LIMIT)), next: Arc::default() }
+        Self { output, in_flight: Arc::new(Semaphore::new(IN_FLIGHT_LIMIT)), next: Arc::default(), in_use: Arc::default() }
+    }
+
+    /// Sends only these rows from now on, in turn.
+    pub fn restrict(&self, rows: Range<usize>) {
+        *self.in_use.lock().unwrap_or_else(PoisonError::into_inner) = Some(rows);
     }
 
     /// Begins to send `request` with each row in turn, `rate_per_second` times a second. Must be called inside a Tokio runtime.
@@ -48,6 +55,7 @@ impl Traffic {
             output: self.output.clone(),
             in_flight: Arc::clone(&self.in_flight),
             next: Arc::clone(&self.next),
+            in_use: Arc::clone(&self.in_use),
             runtime: Handle::current(),
             stop: Arc::clone(&stop),
         };
@@ -82,6 +90,7 @@ struct Plan {
     output: Output,
     in_flight: Arc<Semaphore>,
     next: Arc<AtomicU64>,
+    in_use: Arc<Mutex<Option<Range<usize>>>>,
     runtime: Handle,
     stop: Arc<AtomicBool>,
 }
@@ -95,9 +104,16 @@ impl Plan {
             if !self.sleep_until(intended.checked_sub(EARLY).unwrap_or(intended)) {
                 return;
             }
-            self.launch(intended, turn as usize % self.rows.len().max(1));
+            self.launch(intended, self.row(turn as usize));
             turn += 1;
         }
+    }
+
+    /// The row that a turn sends.
+    fn row(&self, turn: usize) -> usize {
+        let in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let rows = in_use.unwrap_or(0..self.rows.len());
+        rows.start + turn % rows.len().max(1)
     }
 
     /// Sleeps until a moment; `false` when the traffic was stopped meanwhile.

@@ -87,7 +87,8 @@ where
                 let answer = answer(call(request, token.as_deref(), Arc::clone(&reading)));
                 async move { Ok::<_, Infallible>(answer.await) }
             });
-            let call = hyper::server::conn::http1::Builder::new().keep_alive(false).max_buf_size(BUFFER).serve_connection(TokioIo::new(stream), service);
+            let call =
+                hyper::server::conn::http1::Builder::new().keep_alive(false).max_buf_size(BUFFER).serve_connection(TokioIo::new(stream), service);
             // A caller that hangs up, or says nothing, is the caller's business.
             drop(timeout(CALL, call).await);
             drop(caller);

@@ -166,6 +166,37 @@ fn traffic_goes_on_while_nobody_answers() {
 }
 
 #[test]
+fn the_rows_in_use_change_under_one_stream() {
+    let at = server();
+    let mut driver = Driver::start();
+    driver.tell(&Command::Rows { rows: ["a", "b", "c", "d"].map(str::to_owned).to_vec() });
+    driver.tell(&Command::Use { first: 0, count: 2 });
+    let request = Request {
+        method: "POST".to_owned(),
+        url: format!("http://{at}/echo"),
+        headers: Vec::new(),
+        body: None,
+        timeout_ms: 5_000,
+        body_limit: BODY_LIMIT,
+    };
+    driver.tell(&Command::Traffic { request, rate_per_second: 100.0 });
+    let first_of = |driver: &mut Driver, wanted: usize| loop {
+        match driver.next() {
+            Event::Answered { seq, row, .. } if row == wanted => return seq,
+            _ => {}
+        }
+    };
+    let usual = first_of(&mut driver, 1);
+    driver.tell(&Command::Use { first: 2, count: 2 });
+    let drifted = first_of(&mut driver, 3);
+    assert!(drifted > usual);
+    driver.tell(&Command::Use { first: 3, count: 2 });
+    let said = driver.quit();
+    assert!(said.iter().any(|event| matches!(event, Event::Fault { message } if message.contains("no 2 rows from 3 on"))), "{said:?}");
+    assert!(said.iter().all(|event| !matches!(event, Event::Answered { row: 0 | 1, seq, .. } if *seq > drifted)), "{said:?}");
+}
+
+#[test]
 fn intended_times_are_the_schedule_s() {
     let at = server();
     let mut driver = Driver::start();

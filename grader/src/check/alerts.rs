@@ -1,10 +1,14 @@
 //! Alerting rules are loaded, can be evaluated, and name a runbook that there is.
+//!
+//! Rules are counted one by one: as long as every urgency has a sound one, each that is not costs its share. Where an urgency has
+//! none the check fails, since nobody would hear of such an incident.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::view::surveyed;
-use super::{Evidence, Finding, Judge, View};
+use super::{Control, Evidence, Finding, Judge, View, share};
+use crate::history::AlertRule;
 
 /// Alerting rules are loaded, can be evaluated, and name a runbook that there is.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -20,26 +24,38 @@ impl Judge for Alerts {
         format!("rules with the urgencies {} are loaded, and each of these works and names a runbook that is there", self.urgencies.join(", "))
     }
 
+    fn controls(&self) -> &'static [Control] {
+        &[]
+    }
+
     fn judge(&self, view: &View<'_>) -> Finding {
         let Some((number, survey)) = surveyed(view) else { return Finding::new(false, false, "prometheus was never asked".to_owned()) };
         let judged: Vec<_> = survey.alerts.iter().filter(|rule| self.urgencies.contains(&rule.urgency)).collect();
-        let mut complaints: Vec<String> = self
-            .urgencies
-            .iter()
-            .filter(|urgency| !judged.iter().any(|rule| rule.urgency == **urgency))
-            .map(|urgency| format!("no rule with the urgency {urgency} is loaded"))
-            .collect();
-        for rule in &judged {
-            if !rule.error.is_empty() {
-                complaints.push(format!("`{}` cannot be evaluated: {}", rule.name, rule.error));
-            } else if rule.runbook.is_empty() {
-                complaints.push(format!("`{}` names no runbook", rule.name));
-            } else if !rule.runbook_found {
-                complaints.push(format!("`{}` names the runbook `{}`, which is not there", rule.name, rule.runbook));
-            }
-        }
-        let observed = if complaints.is_empty() { format!("{} rules", judged.len()) } else { complaints.join("; ") };
-        Finding::new(complaints.is_empty(), false, observed)
-            .with([Evidence { events: vec![number], excerpt: format!("prometheus has {} alerting rules", survey.alerts.len()) }])
+        let complaints: Vec<String> = judged.iter().filter_map(|rule| complaint(rule)).collect();
+        let sound = judged.len() - complaints.len();
+        let unheard = |urgency: &&String| !judged.iter().any(|rule| rule.urgency == **urgency && complaint(rule).is_none());
+        let unheard: Vec<String> =
+            self.urgencies.iter().filter(unheard).map(|urgency| format!("no rule with the urgency {urgency} is loaded and sound")).collect();
+        let finding = if !unheard.is_empty() {
+            Finding::new(false, false, [unheard, complaints].concat().join("; "))
+        } else if complaints.is_empty() {
+            Finding::new(true, false, format!("{sound} rules"))
+        } else {
+            Finding::partial(share(sound, judged.len()), format!("{sound} of {} rules are sound: {}", judged.len(), complaints.join("; ")))
+        };
+        finding.with([Evidence { events: vec![number], excerpt: format!("prometheus has {} alerting rules", survey.alerts.len()) }])
+    }
+}
+
+/// What is wrong with a rule that is loaded.
+fn complaint(rule: &AlertRule) -> Option<String> {
+    if !rule.error.is_empty() {
+        Some(format!("`{}` cannot be evaluated: {}", rule.name, rule.error))
+    } else if rule.runbook.is_empty() {
+        Some(format!("`{}` names no runbook", rule.name))
+    } else if !rule.runbook_found {
+        Some(format!("`{}` names the runbook `{}`, which is not there", rule.name, rule.runbook))
+    } else {
+        None
     }
 }

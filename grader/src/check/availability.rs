@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::view::{Request, evidence};
-use super::{Finding, Judge, View, percent, share};
+use super::{Control, Figure, Finding, Judge, SERVED, View, percent, share};
 
 /// Requests are answered with HTTP 200 before users give up.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -25,6 +25,10 @@ impl Judge for Availability {
         format!("at least {} of requests are answered with HTTP 200 in time", percent(self.at_least))
     }
 
+    fn controls(&self) -> &'static [Control] {
+        SERVED
+    }
+
     fn judge(&self, view: &View<'_>) -> Finding {
         let all = view.requests().count();
         let bad: Vec<_> = view.requests().filter(|request| !request.is_good()).collect();
@@ -38,6 +42,8 @@ impl Judge for Availability {
         let reasons: Vec<String> = reasons.into_iter().take(4).map(|(reason, count)| format!("{count} {reason}")).collect();
         let because = if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join("; ")) };
         let observed = format!("{} of {all} requests{because}", percent(good));
-        Finding::new(good >= self.at_least, good < self.grey_below, observed).with(evidence(bad.into_iter(), Request::said))
+        Finding::new(good >= self.at_least, good < self.grey_below, observed)
+            .measured(Figure::share(good, self.at_least))
+            .with(evidence(bad.into_iter(), Request::said))
     }
 }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::view::{Request, evidence};
-use super::{Finding, Judge, View, percent, share};
+use super::{Control, Figure, Finding, Judge, View, percent, share};
 use crate::history::RequestResult;
 
 /// Answers come from the version that users must be served, and say so.
@@ -21,6 +21,10 @@ pub struct Champion {
 impl Judge for Champion {
     fn expected(&self) -> String {
         format!("at least {} of answers come from the champion", percent(self.at_least))
+    }
+
+    fn controls(&self) -> &'static [Control] {
+        &[Control::Schedule]
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {
@@ -42,6 +46,6 @@ impl Judge for Champion {
         let seen: Vec<String> = versions.iter().take(5).map(|(version, count)| format!("{count} of {version}")).collect();
         let observed = format!("{} of {} answers: {}", percent(good), answers.len(), seen.join(", "));
         let others = answers.into_iter().filter(|answer| version(answer) != wanted);
-        Finding::new(good >= self.at_least, false, observed).with(evidence(others, version))
+        Finding::new(good >= self.at_least, false, observed).measured(Figure::share(good, self.at_least)).with(evidence(others, version))
     }
 }

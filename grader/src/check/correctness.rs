@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::view::{Request, evidence};
-use super::{Finding, Judge, View, percent, share};
+use super::{Control, Figure, Finding, Judge, SERVED, View, percent, share};
 use crate::history::RequestResult;
 
 /// Whether an answer may be made without the feature store.
@@ -45,6 +45,10 @@ impl Judge for Correctness {
         }
     }
 
+    fn controls(&self) -> &'static [Control] {
+        SERVED
+    }
+
     fn judge(&self, view: &View<'_>) -> Finding {
         let (scores, defaulted) = view.champion().and_then(|champion| view.expected(champion)).unwrap_or_default();
         let is = |request: &Request<'_>, wanted: &[f64]| match (request.score(), wanted.get(request.row)) {
@@ -67,15 +71,18 @@ impl Judge for Correctness {
         let wrong: Vec<_> = judged.iter().copied().filter(|request| !right(request)).collect();
         let good = share(judged.len() - wrong.len(), judged.len());
         let observed = format!("{} of {} {what}", percent(good), judged.len());
-        Finding::new(good >= self.at_least, false, observed).with(evidence(wrong.into_iter(), |request| {
-            let score = request.said_score();
-            let degraded = if says_degraded(request) { " and degraded" } else { "" };
-            let at = |wanted: &[f64]| wanted.get(request.row).copied().unwrap_or(f64::NAN);
-            let without = match self.degraded {
-                Degraded::Wrong => String::new(),
-                Degraded::Allowed => format!(", or {:.6} with defaults", at(defaulted)),
-            };
-            format!("row {}: {score}{degraded}; the champion says {:.6}{without}", request.row, at(scores))
-        }))
+        Finding::new(good >= self.at_least, false, observed).measured(Figure::share(good, self.at_least)).with(evidence(
+            wrong.into_iter(),
+            |request| {
+                let score = request.said_score();
+                let degraded = if says_degraded(request) { " and degraded" } else { "" };
+                let at = |wanted: &[f64]| wanted.get(request.row).copied().unwrap_or(f64::NAN);
+                let without = match self.degraded {
+                    Degraded::Wrong => String::new(),
+                    Degraded::Allowed => format!(", or {:.6} with defaults", at(defaulted)),
+                };
+                format!("row {}: {score}{degraded}; the champion says {:.6}{without}", request.row, at(scores))
+            },
+        ))
     }
 }

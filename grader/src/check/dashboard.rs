@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::view::surveyed;
-use super::{Evidence, Finding, Judge, View};
+use super::{Control, Evidence, Finding, Judge, View};
 
 /// Every query of the dashboards gives data.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -17,6 +17,10 @@ pub struct Dashboard {
 impl Judge for Dashboard {
     fn expected(&self) -> String {
         format!("at least {} panels, and every query of theirs gives data", self.panels)
+    }
+
+    fn controls(&self) -> &'static [Control] {
+        &[]
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::view::evidence;
-use super::{Finding, Judge, View, ms, share};
+use super::{Control, Figure, Finding, Judge, SERVED, View, ms, share};
 
 /// Answers come in time, counted from the moment at which the request was due.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -24,6 +24,10 @@ impl Judge for Latency {
         format!("{} % of requests are answered within {} ms", self.quantile * 100.0, self.at_most_ms)
     }
 
+    fn controls(&self) -> &'static [Control] {
+        SERVED
+    }
+
     fn judge(&self, view: &View<'_>) -> Finding {
         let limit = self.at_most_ms * 1_000;
         // What was never answered has no latency at all, however soon it failed.
@@ -40,6 +44,7 @@ impl Judge for Latency {
         let slow = view.requests().filter(|request| !request.is_good() || request.latency_us() > limit);
         let passed = share(quick, all) >= self.quantile;
         Finding::new(passed, at > self.grey_above_ms * 1_000, observed)
+            .measured(Figure::milliseconds(ms(at * 1_000), ms(limit * 1_000)))
             .with(evidence(slow, |request| format!("{} after {} ms", request.said(), request.latency_us() / 1_000)))
     }
 }

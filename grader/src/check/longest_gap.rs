@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::view::Request;
-use super::{Evidence, Finding, Judge, View, ms};
+use super::{Control, Evidence, Figure, Finding, Judge, SERVED, View, ms};
 
 /// No long silence between good answers.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -21,6 +21,10 @@ impl Judge for LongestGap {
         format!("never more than {} ms between two good answers", self.at_most_ms)
     }
 
+    fn controls(&self) -> &'static [Control] {
+        SERVED
+    }
+
     fn judge(&self, view: &View<'_>) -> Finding {
         let window = view.window();
         let mut answers: Vec<(u64, Option<u64>)> =
@@ -33,6 +37,7 @@ impl Judge for LongestGap {
         let excerpt = format!("from {:.1} s to {:.1} s of the exam", ms(*from) / 1e3, ms(*to) / 1e3);
         let evidence = Evidence { events: [*before, *after].into_iter().flatten().collect(), excerpt };
         Finding::new(gap_ns <= self.at_most_ms * 1_000_000, gap_ns > self.grey_above_ms * 1_000_000, format!("at most {:.0} ms", ms(gap_ns)))
+            .measured(Figure::milliseconds(ms(gap_ns), ms(self.at_most_ms * 1_000_000)))
             .with([evidence])
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Evidence, Finding, Judge, View};
+use super::{Control, Evidence, Finding, Judge, View};
 use crate::history::What;
 
 /// Memory limits stay within a budget.
@@ -19,6 +19,10 @@ pub struct MemoryBudget {
 impl Judge for MemoryBudget {
     fn expected(&self) -> String {
         format!("all services together have limits of at most {} MiB", self.at_most_mib)
+    }
+
+    fn controls(&self) -> &'static [Control] {
+        &[]
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {

@@ -9,6 +9,7 @@ mod champion;
 mod control;
 mod correctness;
 mod dashboard;
+mod figure;
 mod latency;
 mod longest_gap;
 mod memory_budget;
@@ -20,6 +21,7 @@ mod rubric;
 mod scrape_lost;
 mod scraped;
 mod series_budget;
+mod status;
 mod view;
 mod wiring;
 
@@ -33,9 +35,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::exam::Exam;
-use crate::history::{History, PhaseRecord};
-pub(crate) use view::{View, histogram};
+use crate::history::{History, PhaseRecord, Phases};
+use control::{Control, PAGED, SERVED};
+pub(crate) use view::View;
 
+pub use figure::{Figure, Unit};
 pub use rubric::{Check, Rubric};
 
 /// What a check came to.
@@ -73,13 +77,41 @@ impl Verdict {
     }
 }
 
-/// A place in the history that shows why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+/// A place in the history that shows why, as a kind of check finds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evidence {
     /// Numbers of events: lines of `events.jsonl`.
     pub events: Vec<u64>,
     /// What stands there, in words.
     pub excerpt: String,
+}
+
+/// Evidence with its time, which [`judge`] looks up.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Exhibit {
+    /// Numbers of events: lines of `events.jsonl`.
+    pub events: Vec<u64>,
+    /// When the first of them was recorded, in seconds of the exam.
+    pub from: f64,
+    /// When the last of them was.
+    pub to: f64,
+    /// What stands there, in words.
+    pub excerpt: String,
+}
+
+/// The part of the exam that a check was judged on.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Window {
+    /// The phase's id.
+    pub phase: String,
+    /// The phase's title.
+    pub title: String,
+    /// Which phase it was, in the order in which they were held, from 1.
+    pub place: usize,
+    /// When it began, in seconds of the exam.
+    pub from: f64,
+    /// When it ended.
+    pub to: f64,
 }
 
 /// A verdict with its reasons.
@@ -91,8 +123,12 @@ pub struct Judgement {
     pub expected: String,
     /// What was seen.
     pub observed: String,
+    /// The number in it, where it is a matter of degree.
+    pub figure: Option<Figure>,
+    /// The part of the exam in which it was looked for; nothing where that was not held.
+    pub window: Option<Window>,
     /// Where it was seen.
-    pub evidence: Vec<Evidence>,
+    pub evidence: Vec<Exhibit>,
     /// The check whose failure explains this one.
     pub caused_by: Option<String>,
 }
@@ -102,12 +138,23 @@ pub struct Judgement {
 pub(crate) struct Finding {
     verdict: Verdict,
     observed: String,
+    figure: Option<Figure>,
     evidence: Vec<Evidence>,
 }
 
 impl Finding {
     fn new(passed: bool, grey: bool, observed: String) -> Self {
-        Self { verdict: if passed { Verdict::Passed { grey } } else { Verdict::Failed }, observed, evidence: Vec::new() }
+        Self { verdict: if passed { Verdict::Passed { grey } } else { Verdict::Failed }, observed, figure: None, evidence: Vec::new() }
+    }
+
+    /// Met in part, by a rule that `docs/scoring.md` states; `observed` says what is missing.
+    fn partial(share: f64, observed: String) -> Self {
+        Self { verdict: Verdict::Partial { share }, observed, figure: None, evidence: Vec::new() }
+    }
+
+    fn measured(mut self, figure: Figure) -> Self {
+        self.figure = Some(figure);
+        self
     }
 
     fn with(mut self, evidence: impl IntoIterator<Item = Evidence>) -> Self {
@@ -120,6 +167,8 @@ impl Finding {
 pub(crate) trait Judge {
     /// What is asked for, with its numbers.
     fn expected(&self) -> String;
+    /// What of ours must have worked, so that what the phase gave is the submission's.
+    fn controls(&self) -> &'static [Control];
     /// What the phase gave.
     fn judge(&self, view: &View<'_>) -> Finding;
     /// Phases beside its own that it reads.
@@ -158,6 +207,8 @@ pub enum Kind {
     SeriesBudget(series_budget::SeriesBudget),
     /// A release does what it should.
     Release(release::Release),
+    /// The release command says what is served.
+    Status(status::Status),
     /// Users are served again after a restart.
     Restored(restored::Restored),
     /// Alerting rules are loaded, work, and have runbooks.
@@ -182,6 +233,7 @@ impl Kind {
             Self::MemoryBudget(kind) => kind,
             Self::SeriesBudget(kind) => kind,
             Self::Release(kind) => kind,
+            Self::Status(kind) => kind,
             Self::Restored(kind) => kind,
             Self::Alerts(kind) => kind,
             Self::Dashboard(kind) => kind,
@@ -198,7 +250,9 @@ pub fn rules(history: &History) -> Result<(Exam, Rubric), Problems> {
 
 /// Judges a history by its [`rules`].
 pub fn judge(history: &History, exam: &Exam, rubric: &Rubric) -> BTreeMap<String, Judgement> {
-    let mut judgements: BTreeMap<String, Judgement> = rubric.checks.iter().map(|check| (check.id.clone(), one(check, history, exam))).collect();
+    let phases = Phases::new(history);
+    let mut judgements: BTreeMap<String, Judgement> =
+        rubric.checks.iter().map(|check| (check.id.clone(), one(check, history, &phases, exam))).collect();
     for check in &rubric.checks {
         let failed = |id: &String| judgements.get(id).is_some_and(|judgement| judgement.verdict == Verdict::Failed);
         let cause = if failed(&check.id) { check.needs.iter().find(|need| failed(need)).cloned() } else { None };
@@ -209,16 +263,15 @@ pub fn judge(history: &History, exam: &Exam, rubric: &Rubric) -> BTreeMap<String
     judgements
 }
 
-fn one(check: &Check, history: &History, exam: &Exam) -> Judgement {
+fn one(check: &Check, history: &History, phases: &Phases, exam: &Exam) -> Judgement {
     let judge = check.kind.judge();
-    let expected = judge.expected();
-    let finding = match history.phase(&check.phase) {
-        PhaseRecord::Recorded(window) => match control::failed(history, exam, &window) {
+    let finding = match phases.get(&check.phase) {
+        PhaseRecord::Recorded(window) => match control::failed(judge.controls(), history, phases, exam, window) {
             Some(control) => not_graded(control),
-            None => judge.judge(&View::new(history, window)),
+            None => judge.judge(&View::new(history, phases, window.clone())),
         },
         // Nor can a submission show itself on a machine that does not let it.
-        PhaseRecord::Skipped { why, window } => match control::failed(history, exam, &window) {
+        PhaseRecord::Skipped { why, window } => match control::failed(judge.controls(), history, phases, exam, window) {
             Some(control) => not_graded(control),
             None => Finding::new(false, false, format!("this part of the exam could not be held: {why}")),
         },
@@ -227,11 +280,36 @@ fn one(check: &Check, history: &History, exam: &Exam) -> Judgement {
             |(number, fault)| format!("the exam was broken off by a fault of ours (event {number}): {fault}"),
         )),
     };
-    Judgement { verdict: finding.verdict, expected, observed: finding.observed, evidence: finding.evidence, caused_by: None }
+    Judgement {
+        verdict: finding.verdict,
+        expected: judge.expected(),
+        observed: finding.observed,
+        figure: finding.figure,
+        window: window(&check.phase, phases, exam),
+        evidence: finding.evidence.into_iter().map(|one| Exhibit::new(one, history)).collect(),
+        caused_by: None,
+    }
+}
+
+/// The part of the exam that a phase was, if it was held.
+fn window(id: &str, phases: &Phases, exam: &Exam) -> Option<Window> {
+    let PhaseRecord::Recorded(held) = phases.get(id) else { return None };
+    let title = exam.phases.iter().find(|phase| phase.id == id)?.title.clone();
+    Some(Window { phase: id.to_owned(), title, place: phases.place(id)?, from: seconds(held.start), to: seconds(held.end) })
+}
+
+impl Exhibit {
+    fn new(evidence: Evidence, history: &History) -> Self {
+        let Evidence { events, excerpt } = evidence;
+        let at = |number: &u64| usize::try_from(*number).ok().and_then(|number| history.events.get(number.checked_sub(1)?)).map(|event| event.at_ns);
+        let times = || events.iter().filter_map(at);
+        let (from, to) = (times().min().unwrap_or_default(), times().max().unwrap_or_default());
+        Self { from: seconds(from), to: seconds(to), events, excerpt }
+    }
 }
 
 fn not_graded(control: String) -> Finding {
-    Finding { observed: control.clone(), verdict: Verdict::NotGraded { control }, evidence: Vec::new() }
+    Finding { observed: control.clone(), verdict: Verdict::NotGraded { control }, figure: None, evidence: Vec::new() }
 }
 
 /// A share as people read it: `99.85 %`.
@@ -250,4 +328,10 @@ fn share(some: usize, all: usize) -> f64 {
 #[allow(clippy::cast_precision_loss, reason = "an exam lasts far less than 2^52 ns")]
 fn ms(ns: u64) -> f64 {
     ns as f64 / 1e6
+}
+
+/// Seconds of nanoseconds, to the millisecond.
+#[allow(clippy::cast_precision_loss, reason = "an exam lasts far less than 2^52 ms")]
+pub(crate) fn seconds(ns: u64) -> f64 {
+    (ns / 1_000_000) as f64 / 1_000.0
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::view::Request;
-use super::{Evidence, Finding, Judge, View, percent, share};
+use super::{Control, Evidence, Finding, Judge, PAGED, View, percent, share};
 use crate::exam::Receiver;
 use crate::history::{Alert, What};
 
@@ -22,6 +22,10 @@ pub struct Quiet {
 impl Judge for Quiet {
     fn expected(&self) -> String {
         format!("no alert arrives at `/{}` as long as {} of requests are answered", self.receiver.name(), percent(self.unless_served_below))
+    }
+
+    fn controls(&self) -> &'static [Control] {
+        PAGED
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Evidence, Finding, Judge, View, percent, share};
+use super::{Control, Evidence, Figure, Finding, Judge, SERVED, View, percent, share};
 use crate::history::What;
 
 /// Replicas say that they are ready.
@@ -18,17 +18,32 @@ pub struct Readiness {
     /// The share of looks at which each must.
     #[schemars(range(min = 0, max = 1))]
     pub at_least: f64,
+    /// From so many seconds after the phase's fault on; without it, all the time.
+    #[serde(default)]
+    pub seconds_after_fault: Option<u64>,
 }
 
 impl Judge for Readiness {
     fn expected(&self) -> String {
-        format!("at least {} replicas say that they are ready, each {} of the time", self.replicas, percent(self.at_least))
+        let when = self.seconds_after_fault.map_or(String::new(), |seconds| format!("{seconds} s after the fault "));
+        format!("{when}at least {} replicas say that they are ready, each {} of the time", self.replicas, percent(self.at_least))
+    }
+
+    fn controls(&self) -> &'static [Control] {
+        SERVED
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {
+        let fault_ns = view.events().find_map(|(_, event)| matches!(event.what, What::FaultBegan { .. }).then_some(event.at_ns));
+        let from_ns = match (self.seconds_after_fault, fault_ns) {
+            (None, _) => 0,
+            (Some(seconds), Some(fault_ns)) => fault_ns + seconds * 1_000_000_000,
+            (Some(_), None) => return Finding::new(false, false, "no replica was ready, so there was none to disturb".to_owned()),
+        };
         let mut replicas: BTreeMap<&str, (usize, usize, Option<Evidence>)> = BTreeMap::new();
         for (number, event) in view.events() {
-            if let What::Watched { name, ok, detail, .. } = &event.what
+            if let What::Watched { name, ok, detail, sent_ns, .. } = &event.what
+                && *sent_ns >= from_ns
                 && let Some(service) = name.strip_prefix("ready:")
             {
                 let (ready, looks, first) = replicas.entry(service).or_default();
@@ -44,7 +59,11 @@ impl Judge for Readiness {
             .iter()
             .map(|(service, (ready, looks, _))| format!("`{service}` was ready {} of the time", percent(share(*ready, *looks))))
             .collect();
+        let mut shares: Vec<f64> = replicas.values().map(|(ready, looks, _)| share(*ready, *looks)).collect();
+        shares.sort_by(|one, other| other.total_cmp(one));
+        let last_needed = shares.get(self.replicas - 1).copied().unwrap_or(0.0);
         Finding::new(ready >= self.replicas, false, if said.is_empty() { "there is no replica".to_owned() } else { said.join(", ") })
+            .measured(Figure::share(last_needed, self.at_least))
             .with(replicas.into_values().filter_map(|(_, _, first)| first))
     }
 }

@@ -6,8 +6,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::view::Request;
-use super::{Evidence, Finding, Judge, View, percent, share};
+use super::{Control, Evidence, Figure, Finding, Judge, SERVED, View, percent, share};
 use crate::history::{ReleaseCommand, What};
+
+/// What a refusal is worth that the exit code does not tell of.
+const UNSAID: f64 = 0.5;
 
 /// What a command must come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -38,13 +41,13 @@ pub struct Release {
 }
 
 /// A command of the history.
-struct Ran<'a> {
-    number: u64,
+pub(super) struct Ran<'a> {
+    pub(super) number: u64,
     began_ns: u64,
     ended_ns: u64,
     version: Option<&'a str>,
-    exit_code: Option<i64>,
-    output: &'a str,
+    pub(super) exit_code: Option<i64>,
+    pub(super) output: &'a str,
 }
 
 impl Judge for Release {
@@ -58,6 +61,10 @@ impl Judge for Release {
             }
             (_, Outcome::Done) => format!("`{command}` succeeds; its version is the champion and answers users"),
         }
+    }
+
+    fn controls(&self) -> &'static [Control] {
+        SERVED
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {
@@ -86,21 +93,25 @@ impl Judge for Release {
             }
             Some(_) => {}
         }
-        let (answers, mut evidence) = self.answers(view, &ran, before, wanted);
+        let (good, answers, mut evidence) = self.answers(view, &ran, before, wanted);
         complaints.extend(answers);
         let output = ran.output.lines().last().unwrap_or_default().trim();
         evidence.insert(0, Evidence { events: vec![ran.number], excerpt: format!("`{}` said: {output}", self.command.name()) });
         #[allow(clippy::cast_precision_loss, reason = "an exam lasts far less than 2^52 ns")]
         let took = ran.ended_ns.saturating_sub(ran.began_ns) as f64 / 1e9;
         let observed = if complaints.is_empty() { format!("it did, in {took:.1} s: {output}") } else { complaints.join("; ") };
-        Finding::new(complaints.is_empty(), false, observed).with(evidence)
+        // Its word is the only thing that is wrong: users were kept from the version, whoever waits for the command was not told.
+        if self.outcome == Outcome::Refused && succeeded && complaints.len() == 1 {
+            return Finding::partial(UNSAID, format!("{observed}, though the champion and the answers stayed as they were")).with(evidence);
+        }
+        Finding::new(complaints.is_empty(), false, observed).measured(Figure::share(good, self.at_least)).with(evidence)
     }
 }
 
 impl Release {
-    /// What is wrong with the answers: before and while the command runs they may come from the version before it, afterwards from
+    /// Which share of the answers is right, and what is wrong with the others: before and while the command runs they may come from the version before it, afterwards from
     /// the right one only; and each must hold the score of the version that it claims.
-    fn answers(&self, view: &View<'_>, ran: &Ran<'_>, before: Option<&str>, wanted: Option<&str>) -> (Option<String>, Vec<Evidence>) {
+    fn answers(&self, view: &View<'_>, ran: &Ran<'_>, before: Option<&str>, wanted: Option<&str>) -> (f64, Option<String>, Vec<Evidence>) {
         let scores: BTreeMap<&str, &[f64]> =
             [before, wanted].into_iter().flatten().filter_map(|version| Some((version, view.expected(version)?.0))).collect();
         let right = |request: &Request<'_>| {
@@ -111,12 +122,12 @@ impl Release {
         };
         let answers: Vec<_> = view.requests().filter(Request::is_good).collect();
         if !answers.iter().any(|request| request.sent_ns >= ran.ended_ns) {
-            return (Some("no request was answered after it".to_owned()), Vec::new());
+            return (0.0, Some("no request was answered after it".to_owned()), Vec::new());
         }
         let wrong: Vec<_> = answers.iter().filter(|request| !right(request)).collect();
         let good = share(answers.len() - wrong.len(), answers.len());
         if good >= self.at_least {
-            return (None, Vec::new());
+            return (good, None, Vec::new());
         }
         let mut versions: BTreeMap<&str, usize> = BTreeMap::new();
         for request in &wrong {
@@ -127,7 +138,11 @@ impl Release {
             events: vec![request.number],
             excerpt: format!("row {}: version {}, {}", request.row, request.version().unwrap_or("none"), request.said_score()),
         });
-        (Some(format!("only {} of {} answers were right, wrong were {}", percent(good), answers.len(), versions.join(", "))), evidence.collect())
+        (
+            good,
+            Some(format!("only {} of {} answers were right, wrong were {}", percent(good), answers.len(), versions.join(", "))),
+            evidence.collect(),
+        )
     }
 }
 
@@ -136,7 +151,7 @@ fn named(version: Option<&str>) -> String {
 }
 
 /// The last command of a kind in the phase.
-fn last<'a>(view: &View<'a>, wanted: ReleaseCommand) -> Option<Ran<'a>> {
+pub(super) fn last<'a>(view: &View<'a>, wanted: ReleaseCommand) -> Option<Ran<'a>> {
     commands(view.events(), wanted).last()
 }
 

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::view::{Request, evidence};
-use super::{Finding, Judge, View, ms, percent, share};
+use super::{Control, Figure, Finding, Judge, SERVED, View, ms, percent, share};
 use crate::history::What;
 
 /// After a restart of everything users are served again, by the version that was the champion before it.
@@ -26,6 +26,10 @@ impl Judge for Restored {
         format!("{} s after everything was restarted the champion answers, {} of requests from then on", self.within_seconds, percent(self.at_least))
     }
 
+    fn controls(&self) -> &'static [Control] {
+        SERVED
+    }
+
     fn judge(&self, view: &View<'_>) -> Finding {
         let restarted = view.events().find_map(|(_, event)| matches!(event.what, What::Restarted).then_some(event.at_ns));
         let Some(restarted_ns) = restarted else { return Finding::new(false, false, "nothing was restarted".to_owned()) };
@@ -43,13 +47,19 @@ impl Judge for Restored {
         }
         let wrong: Vec<_> = after.iter().copied().filter(|request| !right(request)).collect();
         let good = share(after.len() - wrong.len(), after.len());
+        let figure = first.map(|request| Figure::milliseconds(ms(request.done_ns - restarted_ns), ms(self.within_seconds * 1_000_000_000)));
         let first = first.map_or(format!("version {champion} never answered"), |request| {
             format!("version {champion} answered first after {:.1} s", ms(request.done_ns - restarted_ns) / 1e3)
         });
-        Finding::new(good >= self.at_least, false, format!("{first}; {} of {} requests after {} s", percent(good), after.len(), self.within_seconds))
-            .with(evidence(wrong.into_iter(), |request| match request.version() {
-                Some(version) => format!("version {version}, {}", request.said_score()),
-                None => request.said(),
-            }))
+        let mut finding = Finding::new(
+            good >= self.at_least,
+            false,
+            format!("{first}; {} of {} requests after {} s", percent(good), after.len(), self.within_seconds),
+        );
+        finding.figure = figure;
+        finding.with(evidence(wrong.into_iter(), |request| match request.version() {
+            Some(version) => format!("version {version}, {}", request.said_score()),
+            None => request.said(),
+        }))
     }
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::scraped::is_of;
-use super::{Evidence, Finding, Judge, View, ms};
+use super::{Control, Evidence, Figure, Finding, Judge, SERVED, View, ms};
 use crate::history::{Target, What};
 
 /// Prometheus notices that a replica died.
@@ -26,6 +26,10 @@ impl Judge for ScrapeLost {
 
     fn also_reads(&self) -> Option<&str> {
         Some(&self.before)
+    }
+
+    fn controls(&self) -> &'static [Control] {
+        SERVED
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {
@@ -54,6 +58,7 @@ impl Judge for ScrapeLost {
             Some((number, after_ns)) => {
                 let passed = after_ns <= self.within_seconds * 1_000_000_000;
                 Finding::new(passed, false, format!("noticed after {:.1} s", ms(after_ns) / 1e3))
+                    .measured(Figure::milliseconds(ms(after_ns), ms(self.within_seconds * 1_000_000_000)))
                     .with([Evidence { events: vec![fault, number], excerpt: format!("`{service}` was killed and lost") }])
             }
             None => Finding::new(false, false, format!("`{service}` still counted as up when the phase ended"))

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Evidence, Finding, Judge, View, percent, share};
+use super::{Control, Evidence, Finding, Judge, SERVED, View, percent, share};
 use crate::history::{Target, What};
 
 /// The share of looks at which a target must be up: one missed scrape is not a lost replica.
@@ -22,6 +22,10 @@ pub struct Scraped {
 impl Judge for Scraped {
     fn expected(&self) -> String {
         format!("every replica of role `{}` is a target that is up, scraped at least every {} s", self.role, self.every_seconds)
+    }
+
+    fn controls(&self) -> &'static [Control] {
+        SERVED
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {

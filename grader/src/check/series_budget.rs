@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::view::surveyed;
-use super::{Evidence, Finding, Judge, View};
+use super::{Control, Evidence, Figure, Finding, Judge, View};
 
 /// Prometheus holds few enough series.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -19,10 +19,17 @@ impl Judge for SeriesBudget {
         format!("prometheus holds at most {} series", self.at_most)
     }
 
+    fn controls(&self) -> &'static [Control] {
+        &[]
+    }
+
     fn judge(&self, view: &View<'_>) -> Finding {
         let Some((number, survey)) = surveyed(view) else { return Finding::new(false, false, "prometheus was never asked".to_owned()) };
         let Some(series) = survey.series else { return Finding::new(false, false, "prometheus did not say how many it holds".to_owned()) };
+        #[allow(clippy::cast_precision_loss, reason = "far fewer than 2^52 series")]
+        let figure = Figure::count(series as f64, self.at_most as f64);
         Finding::new(series <= self.at_most, false, format!("{series} series"))
+            .measured(figure)
             .with([Evidence { events: vec![number], excerpt: format!("prometheus says that it holds {series} series") }])
     }
 }

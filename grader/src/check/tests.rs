@@ -15,7 +15,8 @@ const SECOND: u64 = 1_000_000_000;
 const RATE: u64 = 50;
 const ROWS: usize = 400;
 
-fn model_down() -> Exercise {
+/// The flagship.
+pub(crate) fn model_down() -> Exercise {
     Exercise::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../exercises/model-down")).expect("the exercise is right")
 }
 
@@ -76,7 +77,7 @@ fn swapped_features() -> BreakRecord {
 }
 
 /// The phases of the exam in a faultless history, with their ends in seconds; the first begins at 2.
-const PHASES: [(&str, u64); 19] = [
+const PHASES: [(&str, u64); 23] = [
     ("baseline", 42),
     ("kill", 72),
     ("wiring", 86),
@@ -84,18 +85,22 @@ const PHASES: [(&str, u64); 19] = [
     ("store-failing", 110),
     ("store-stale", 122),
     ("store-well", 130),
-    ("release-good", 136),
-    ("release-slow", 142),
-    ("release-damaged", 148),
-    ("release-forged", 154),
-    ("release-better", 160),
-    ("release-inverted", 166),
-    ("release-unknown", 170),
-    ("rollback", 176),
-    ("rollback-again", 182),
-    ("rollback-wounded", 192),
-    ("restart", 220),
-    ("survey", 222),
+    ("crash", 146),
+    ("pause", 157),
+    ("drift", 167),
+    ("release-good", 173),
+    ("release-slow", 179),
+    ("release-damaged", 185),
+    ("release-forged", 191),
+    ("release-better", 197),
+    ("release-inverted", 203),
+    ("release-status", 207),
+    ("release-unknown", 211),
+    ("rollback", 217),
+    ("rollback-again", 223),
+    ("rollback-wounded", 233),
+    ("restart", 261),
+    ("survey", 263),
 ];
 
 /// When a phase begins and ends, in seconds.
@@ -105,19 +110,23 @@ fn seconds(id: &str) -> Range<u64> {
 }
 
 /// The commands of a faultless exam: the phase, what is run, its version, whether it succeeds, and the champion after it.
-const COMMANDS: [(&str, ReleaseCommand, Option<u64>, bool, u64); 11] = [
+const COMMANDS: [(&str, ReleaseCommand, Option<u64>, bool, u64); 12] = [
     ("release-good", ReleaseCommand::Deploy, Some(4), true, 4),
     ("release-slow", ReleaseCommand::Deploy, Some(5), false, 4),
     ("release-damaged", ReleaseCommand::Deploy, Some(6), false, 4),
     ("release-forged", ReleaseCommand::Deploy, Some(7), false, 4),
     ("release-better", ReleaseCommand::Deploy, Some(8), true, 8),
     ("release-inverted", ReleaseCommand::Deploy, Some(9), false, 8),
+    ("release-status", ReleaseCommand::Status, None, true, 8),
     ("release-unknown", ReleaseCommand::Deploy, Some(49), false, 8),
     ("rollback", ReleaseCommand::Rollback, None, true, 4),
     ("rollback-again", ReleaseCommand::Rollback, None, true, 4),
     ("rollback-wounded", ReleaseCommand::Deploy, Some(11), true, 11),
     ("rollback-wounded", ReleaseCommand::Rollback, None, true, 4),
 ];
+
+/// What commands print: what `status` has to, while version 8 is served.
+const STATUS: &str = "{\"champion\": \"8\", \"serving\": [\"8\"]}\n";
 
 /// When a command begins and ends, in nanoseconds: the second of its phase follows three seconds later.
 fn command_ns(index: usize) -> Range<u64> {
@@ -161,20 +170,22 @@ pub(crate) fn faultless() -> History {
         add(start, alias(served_at(start)));
         let version = version.map(|version| version.to_string());
         let exit_code = Some(i64::from(!succeeds));
-        add(end, What::Command { command, version, began_ns: start, exit_code, output: "said\n".to_owned() });
+        add(end, What::Command { command, version, began_ns: start, exit_code, output: STATUS.to_owned() });
         add(end, alias(champion));
     }
     add(seconds("restart").start * SECOND, What::Alias { champion: Some("4".to_owned()) });
     add(seconds("restart").start * SECOND + SECOND, What::Restarted);
     let killed_ns = 46 * SECOND;
-    add(killed_ns, What::FaultBegan { phase: "kill".to_owned(), fault: "kill".to_owned(), target: "model-blue".to_owned() });
+    for (phase, fault, at_ns) in [("kill", "kill", killed_ns), ("crash", "crash", seconds("crash").start * SECOND + SECOND)] {
+        add(at_ns, What::FaultBegan { phase: phase.to_owned(), fault: fault.to_owned(), target: "model-blue".to_owned() });
+    }
     let wiring = seconds("wiring").start * SECOND;
     add(seconds("survey").start * SECOND + SECOND, surveyed());
     for (receiver, name) in [("page", "A"), ("ticket", "B")] {
         add(wiring + SECOND, What::Rang { receiver: receiver.to_owned(), alertname: name.to_owned() });
         add(wiring + 10 * SECOND, What::Delivered { receiver: receiver.to_owned(), alerts: vec![alert(name)] });
     }
-    for seq in 0..220 * RATE {
+    for seq in 0..seconds("survey").end * RATE - 2 * RATE {
         let intended_ns = 2 * SECOND + seq * SECOND / RATE;
         let row = usize::try_from(seq).expect("it fits") % ROWS;
         let version = served_at(intended_ns);
@@ -184,7 +195,7 @@ pub(crate) fn faultless() -> History {
         let done_ns = intended_ns + 3_000_000;
         add(done_ns, What::Request { seq, row, intended_ns, sent_ns: intended_ns + 10_000, done_ns, result });
     }
-    for look in 0..220 * 5 {
+    for look in 0..(seconds("survey").end - 2) * 5 {
         let at_ns = 2 * SECOND + look * SECOND / 5;
         let watched = |name: &str, ok: bool| What::Watched { name: name.to_owned(), sent_ns: at_ns, done_ns: at_ns, ok, detail: String::new() };
         let is_down = (killed_ns..72 * SECOND).contains(&at_ns);
@@ -256,7 +267,7 @@ fn is_not_graded(history: &History, check: &str) -> bool {
 #[test]
 fn a_faultless_exam_passes_everything_with_room() {
     let judged = verdicts(&faultless());
-    assert_eq!(judged.len(), 38);
+    assert_eq!(judged.len(), model_down_rubric().checks.len());
     assert!(judged.values().all(|verdict| *verdict == Verdict::Passed { grey: false }), "{judged:?}");
 }
 
@@ -383,7 +394,7 @@ fn a_restart_must_bring_the_champion_back() {
     let restart = seconds("restart");
     let other = with_answers(restart.start + 1..restart.end, |result, row| *result = answer(3, score_of(3, row), false));
     assert_eq!(unmet(&other), ["restart-restored"]);
-    let slow = with_answers(restart.start..restart.start + 15, |result, _| *result = RequestResult::TimedOut);
+    let slow = with_answers(restart.start..restart.start + 12, |result, _| *result = RequestResult::TimedOut);
     assert!(unmet(&slow).is_empty());
     let too_slow = with_answers(restart.start..restart.start + 24, |result, _| *result = RequestResult::TimedOut);
     assert_eq!(unmet(&too_slow), ["restart-restored"]);
@@ -402,6 +413,7 @@ fn what_prometheus_and_dashboards_hold_is_counted() {
     assert_eq!(survey(|alerts, _, _| alerts.clear()), ["alerts-loaded"]);
     assert_eq!(survey(|alerts, _, _| alerts[0].runbook_found = false), ["alerts-loaded"]);
     assert_eq!(survey(|alerts, _, _| alerts[1].error = "no such metric".to_owned()), ["alerts-loaded"]);
+    // One dead query is what a break leaves, and what a share would pay for.
     assert_eq!(survey(|_, panels, _| panels[2].series = 0), ["dashboard-alive"]);
     assert_eq!(survey(|_, panels, _| panels.truncate(4)), ["dashboard-alive"]);
     assert_eq!(survey(|_, _, series| *series = Some(60_000)), ["series-budget"]);
@@ -436,9 +448,51 @@ fn a_replica_that_is_not_ready_or_not_there_is_missed() {
         }
         true
     });
-    assert_eq!(unmet(&unready), ["replicas-ready"]);
+    assert_eq!(unmet(&unready), ["crash-recovered", "replicas-ready"]);
     let alone = changed(|event| !matches!(&event.what, What::Watched { name, .. } if name == "ready:model-green"));
-    assert_eq!(unmet(&alone), ["replicas-ready"]);
+    assert_eq!(unmet(&alone), ["crash-recovered", "replicas-ready"]);
+}
+
+#[test]
+fn a_replica_that_crashed_must_be_back_in_time() {
+    let crash = seconds("crash");
+    let back_after = |seconds: u64| {
+        changed(|event| {
+            if let What::Watched { name, ok, .. } = &mut event.what {
+                let is_down = (crash.start + 1..crash.start + 1 + seconds).contains(&(event.at_ns / SECOND));
+                *ok &= !(name == "ready:model-blue" && is_down);
+            }
+            true
+        })
+    };
+    assert!(unmet(&back_after(10)).is_empty());
+    assert_eq!(unmet(&back_after(14)), ["crash-recovered"]);
+    let nobody_crashed = changed(|event| !matches!(&event.what, What::FaultBegan { fault, .. } if fault == "crash"));
+    assert_eq!(unmet(&nobody_crashed), ["crash-recovered"]);
+}
+
+#[test]
+fn a_status_must_be_json_and_true() {
+    let told = |said: &str| {
+        changed(|event| {
+            if let What::Command { command: ReleaseCommand::Status, output, .. } = &mut event.what {
+                said.clone_into(output);
+            }
+            true
+        })
+    };
+    assert!(unmet(&told(&format!("a warning\n{STATUS}"))).is_empty());
+    for wrong in [
+        "champion: 8",
+        "{'champion': '8', 'serving': ['8']}",
+        r#"{"champion": "4", "serving": ["8"]}"#,
+        r#"{"champion": "8", "serving": ["4"]}"#,
+        "[]",
+        "",
+    ] {
+        assert_eq!(unmet(&told(wrong)), ["status-told"], "{wrong}");
+    }
+    assert_eq!(unmet(&with_command("release-status", Some(1), 8)), ["status-told"]);
 }
 
 #[test]
@@ -574,6 +628,18 @@ fn what_fails_on_our_side_is_not_graded() {
     assert!(is_not_graded(&with_use(1_900), "answers-fast"));
     // Who takes the machine for itself is late by itself.
     assert!(!is_not_graded(&with_use(2_100), "answers-fast") && is_not_graded(&with_use(2_100), "kill-gap"));
+    // What does not depend on when requests were sent is judged all the same.
+    assert!(["champion-served", "memory-budget", "dashboard-alive"].iter().all(|check| !is_not_graded(&late, check)));
+    let hiccup = seconds("release-good").start * SECOND..seconds("release-good").start * SECOND + SECOND / 5;
+    let once = changed(|event| {
+        if let What::Request { intended_ns, sent_ns, .. } = &mut event.what
+            && hiccup.contains(intended_ns)
+        {
+            *sent_ns += 30_000_000;
+        }
+        true
+    });
+    assert!(unmet(&once).is_empty(), "a hiccup of a fifth of a second");
     let unsent = changed(|event| !matches!(event.what, What::Request { seq, .. } if seq.is_multiple_of(20)));
     assert!(is_not_graded(&unsent, "answers-available"));
     let deaf = changed(|event| !matches!(&event.what, What::Watched { name, .. } if name == "canary"));
@@ -627,4 +693,57 @@ fn a_rubric_that_contradicts_itself_names_every_place() {
     for expected in ["the brief has no requirement `H9`", "the exam has no phase `kil`", "no check `nothing`", "checks.yaml:8:"] {
         assert!(said.contains(expected), "{expected} is missing in\n{said}");
     }
+}
+
+/// What `alerts-loaded` makes of a survey whose rules are changed: its verdict, and its words.
+fn judged_alerts(edit: impl Fn(&mut Vec<AlertRule>)) -> (Verdict, String) {
+    let history = changed(|event| {
+        if let What::Surveyed { alerts, .. } = &mut event.what {
+            // Three sound rules to page, one to ticket.
+            let (page, ticket) = (alerts[0].clone(), alerts[1].clone());
+            let page = |name: &str| AlertRule { name: name.to_owned(), ..page.clone() };
+            *alerts = vec![page("A"), page("B"), page("C"), ticket];
+            edit(alerts);
+        }
+        true
+    });
+    let judgement = judge(&history).expect("the rules are right").remove("alerts-loaded").expect("it is a check");
+    (judgement.verdict, judgement.observed)
+}
+
+#[test]
+fn alerting_rules_are_counted_while_every_urgency_has_a_sound_one() {
+    let three_of_four = (Verdict::Partial { share: 0.75 }, "3 of 4 rules are sound: `B` names no runbook".to_owned());
+    assert_eq!(judged_alerts(|rules| rules[1].runbook.clear()), three_of_four);
+    assert_eq!(judged_alerts(|rules| rules[3].error = "no such metric".to_owned()).0, Verdict::Failed);
+    assert_eq!(judged_alerts(|rules| rules.truncate(3)), (Verdict::Failed, "no rule with the urgency ticket is loaded and sound".to_owned()));
+    assert_eq!(judged_alerts(Vec::clear).0, Verdict::Failed);
+}
+
+#[test]
+fn a_refusal_that_reports_success_is_half_of_one() {
+    assert_eq!(verdicts(&with_command("release-slow", Some(0), 4))["refuses-slow"], Verdict::Partial { share: 0.5 });
+    // Neither a command that never ends nor a version that reached users is.
+    assert_eq!(verdicts(&with_command("release-slow", None, 4))["refuses-slow"], Verdict::Failed);
+    assert_eq!(verdicts(&with_command("release-slow", Some(0), 5))["refuses-slow"], Verdict::Failed);
+    // A second rollback that fails is what a break leaves behind where the first one failed.
+    assert_eq!(verdicts(&with_command("rollback-again", Some(1), 4))["rollback-again"], Verdict::Failed);
+}
+
+#[test]
+fn every_judgement_says_where_it_looked_and_when_it_saw() {
+    let judged = judge(&with_results(|seq| seq % 20 == 7, &RequestResult::TimedOut)).expect("the rules are right");
+    for (id, judgement) in &judged {
+        let window = judgement.window.as_ref().unwrap_or_else(|| panic!("{id} has no window"));
+        let held = seconds(&window.phase);
+        assert_eq!((window.from, window.to), (seconds_of(held.start), seconds_of(held.end)), "{id}");
+        assert_eq!(PHASES[window.place - 1].0, window.phase, "{id}");
+    }
+    let late = &judged["kill-survived"].evidence[0];
+    let window = judged["kill-survived"].window.as_ref().expect("it was held");
+    assert!((window.from..window.to).contains(&late.from) && late.from <= late.to, "{late:?}");
+}
+
+fn seconds_of(whole: u64) -> f64 {
+    super::seconds(whole * SECOND)
 }

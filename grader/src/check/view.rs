@@ -5,7 +5,7 @@ use std::ops::Range;
 use hdrhistogram::Histogram;
 
 use super::Evidence;
-use crate::history::{AlertRule, Event, History, Panel, PhaseRecord, RequestResult, What};
+use crate::history::{AlertRule, Event, History, Panel, PhaseRecord, Phases, RequestResult, What};
 
 /// The largest latency that is told apart, in microseconds.
 const LATENCY_MAX_US: u64 = 60_000_000;
@@ -13,7 +13,10 @@ const LATENCY_MAX_US: u64 = 60_000_000;
 /// One phase of a history.
 pub(crate) struct View<'a> {
     history: &'a History,
+    phases: &'a Phases,
     window: Range<u64>,
+    /// Among which events, by index, those of the window stand.
+    span: Range<usize>,
 }
 
 /// A request of the traffic.
@@ -73,8 +76,9 @@ impl Request<'_> {
 }
 
 impl<'a> View<'a> {
-    pub(crate) fn new(history: &'a History, window: Range<u64>) -> Self {
-        Self { history, window }
+    pub(crate) fn new(history: &'a History, phases: &'a Phases, window: Range<u64>) -> Self {
+        let span = phases.span(&window);
+        Self { history, phases, window, span }
     }
 
     /// When the phase began and ended, in nanoseconds of the history.
@@ -84,16 +88,22 @@ impl<'a> View<'a> {
 
     /// Another phase, if it was recorded.
     pub(crate) fn phase(&self, id: &str) -> Option<View<'a>> {
-        match self.history.phase(id) {
-            PhaseRecord::Recorded(window) => Some(View::new(self.history, window)),
+        match self.phases.get(id) {
+            PhaseRecord::Recorded(window) => Some(View::new(self.history, self.phases, window.clone())),
             _ => None,
         }
+    }
+
+    /// The events among which all of the phase stand, with their numbers.
+    fn near(&self) -> impl Iterator<Item = (u64, &'a Event)> + use<'a> {
+        let span = self.span.clone();
+        (span.start as u64 + 1..).zip(&self.history.events[span])
     }
 
     /// The events of the phase, with their numbers.
     pub(crate) fn events(&self) -> impl Iterator<Item = (u64, &'a Event)> + use<'a> {
         let window = self.window.clone();
-        self.history.numbered().filter(move |(_, event)| window.contains(&event.at_ns))
+        self.near().filter(move |(_, event)| window.contains(&event.at_ns))
     }
 
     /// Every event up to the end of the phase, with its number.
@@ -105,7 +115,7 @@ impl<'a> View<'a> {
     /// The requests that were due in the phase, whenever their fate was known.
     pub(crate) fn requests(&self) -> impl Iterator<Item = Request<'a>> + use<'a> {
         let window = self.window.clone();
-        self.history.numbered().filter_map(move |(number, event)| match &event.what {
+        self.near().filter_map(move |(number, event)| match &event.what {
             What::Request { row, intended_ns, sent_ns, done_ns, result, .. } if window.contains(intended_ns) => {
                 Some(Request { number, row: *row, intended_ns: *intended_ns, sent_ns: *sent_ns, done_ns: *done_ns, result })
             }
@@ -162,7 +172,7 @@ impl<'a> View<'a> {
 }
 
 /// Latencies in microseconds, to three digits.
-pub(crate) fn histogram(latencies: impl Iterator<Item = u64>) -> Histogram<u64> {
+fn histogram(latencies: impl Iterator<Item = u64>) -> Histogram<u64> {
     // Bounds that the library takes; a histogram that could not be made would be empty, which no check passes.
     let mut histogram = Histogram::new_with_bounds(1, LATENCY_MAX_US, 3).unwrap_or_else(|_| Histogram::new(3).expect("three digits are known"));
     for latency in latencies {

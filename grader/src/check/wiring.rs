@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Evidence, Finding, Judge, Verdict, View, ms};
+use super::{Control, Evidence, Figure, Finding, Judge, PAGED, View, ms};
 use crate::exam::Receiver;
 use crate::history::What;
 
@@ -30,6 +30,10 @@ impl Judge for Wiring {
         format!("the alert arrives at `/{}` within {} s{not}", self.receiver.name(), self.within_seconds)
     }
 
+    fn controls(&self) -> &'static [Control] {
+        PAGED
+    }
+
     fn judge(&self, view: &View<'_>) -> Finding {
         let rang = view.events().find_map(|(number, event)| match &event.what {
             What::Rang { receiver, alertname } if receiver == self.receiver.name() => Some((number, event.at_ns, alertname.as_str())),
@@ -54,11 +58,12 @@ impl Judge for Wiring {
             Some((number, after_ns)) if after_ns <= self.within_seconds * 1_000_000_000 => {
                 let observed = format!("it arrived after {:.1} s", ms(after_ns) / 1e3);
                 if astray.is_empty() {
-                    return Finding::new(true, false, observed).with([evidence(number)]);
+                    let figure = Figure::milliseconds(ms(after_ns), ms(self.within_seconds * 1_000_000_000));
+                    return Finding::new(true, false, observed).measured(figure).with([evidence(number)]);
                 }
                 let observed = format!("{observed}, but at {} too", others.join(", "));
                 let numbers = std::iter::once(number).chain(astray.into_iter().map(|(_, number)| number));
-                Finding { verdict: Verdict::Partial { share: ASTRAY }, observed, evidence: numbers.map(evidence).collect() }
+                Finding::partial(ASTRAY, observed).with(numbers.map(evidence))
             }
             Some((number, after_ns)) => Finding::new(false, false, format!("it arrived after {:.1} s", ms(after_ns) / 1e3)).with([evidence(number)]),
             None if others.is_empty() => Finding::new(false, false, "it arrived nowhere".to_owned())

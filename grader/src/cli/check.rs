@@ -18,6 +18,7 @@ use crate::check::{Judgement, Kind, Rubric, Verdict, judge};
 use crate::exam::{Exam, Rehearsal};
 use crate::history::History;
 use crate::score::Outcome;
+use harness::output::{self, OutputError};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  grader check work/model-down\n  grader check work/model-down --json")]
@@ -71,9 +72,9 @@ impl Arguments {
         let recorded = History::read(&history).map_err(|error| CliError::Exam(error.into()))?;
         let judgements = judge(&recorded, &exam, &rubric);
         if self.json {
-            println!("{}", json!({ "checks": judgements }));
+            output::print(json!({ "checks": judgements }))?;
         } else {
-            tell(&exercise, &rubric, &judgements);
+            tell(&exercise, &rubric, &judgements)?;
         }
         let verdicts = || judgements.values().map(|judgement| &judgement.verdict);
         Ok(if verdicts().any(|verdict| *verdict == Verdict::Failed) {
@@ -94,7 +95,7 @@ fn at_home(exam: &Exam, mut rubric: Rubric) -> (Exam, Rubric) {
 }
 
 /// Says what is met, and of what is not what was asked for, what was seen, and where.
-fn tell(exercise: &Exercise, rubric: &Rubric, judgements: &BTreeMap<String, Judgement>) {
+fn tell(exercise: &Exercise, rubric: &Rubric, judgements: &BTreeMap<String, Judgement>) -> Result<(), OutputError> {
     let judged = || rubric.checks.iter().filter_map(|check| Some((check, judgements.get(&check.id)?)));
     for (check, judgement) in judged() {
         let mark = match judgement.verdict {
@@ -103,7 +104,7 @@ fn tell(exercise: &Exercise, rubric: &Rubric, judgements: &BTreeMap<String, Judg
             Verdict::Failed => "NO",
             Verdict::NotGraded { .. } => "?",
         };
-        println!("{mark:<6} {:<3} {}", check.requirement, check.title);
+        output::print(format_args!("{mark:<6} {:<3} {}", check.requirement, check.title))?;
         if matches!(judgement.verdict, Verdict::Passed { .. }) {
             continue;
         }
@@ -114,12 +115,14 @@ fn tell(exercise: &Exercise, rubric: &Rubric, judgements: &BTreeMap<String, Judg
         said.extend(judgement.evidence.iter().take(2).map(|one| format!("such as: {}", clean(&one.excerpt))));
         said.extend(cause.map(|cause| format!("look first at {}: {}", cause.requirement, cause.title)));
         for line in said {
-            println!("{}", textwrap(&line));
+            output::print(textwrap(&line))?;
         }
     }
     let (met, all) = (judged().filter(|(_, judgement)| matches!(judgement.verdict, Verdict::Passed { .. })).count(), rubric.checks.len());
-    println!("\n{met} of {all} basics are met. Deaths, faults of the feature store, releases and rollbacks are tried by `make grade` only;");
-    println!("brief.md says what is asked for there, and everything of it can be tried here by hand.");
+    output::print(format_args!(
+        "\n{met} of {all} basics are met. Deaths, faults of the feature store, releases and rollbacks are tried by `make grade` only;"
+    ))?;
+    output::print("brief.md says what is asked for there, and everything of it can be tried here by hand.")
 }
 
 /// A text that may be a submission's, for a terminal.

@@ -28,7 +28,7 @@ impl Arguments {
             fresh(out)?;
             report.write(out).map_err(Shared::file(out))?;
         }
-        tell(&report, self.json);
+        tell(&report, self.json)?;
         Ok(report.outcome)
     }
 }

@@ -16,6 +16,7 @@ use crate::exam::ExamError;
 use crate::history::HistoryError;
 use crate::report::Report;
 use crate::score::Outcome;
+use harness::output::{self, OutputError};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -110,7 +111,7 @@ pub fn main() -> ExitCode {
                 Outcome::NotGraded => exit::NOT_GRADED,
             }),
             Err(error) => {
-                eprintln!("grader: {error}");
+                output::say(format_args!("grader: {error}"));
                 error.code()
             }
         }
@@ -118,13 +119,9 @@ pub fn main() -> ExitCode {
 }
 
 /// Says what a report says: a table for people, or the whole of it for machines.
-fn tell(report: &Report, json: bool) {
-    if json {
-        // Everything in it is text and numbers of ours.
-        println!("{}", serde_json::to_string(report).unwrap_or_default());
-    } else {
-        println!("{}", crate::report::table(report));
-    }
+fn tell(report: &Report, json: bool) -> Result<(), OutputError> {
+    // Everything in it is text and numbers of ours.
+    if json { output::print(serde_json::to_string(report).unwrap_or_default()) } else { output::print(crate::report::table(report)) }
 }
 
 /// A folder for results: new or empty, so that nothing is overwritten.

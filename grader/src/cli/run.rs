@@ -18,6 +18,7 @@ use crate::exam::{Exam, Hall};
 use crate::history::{BreakRecord, FORMAT, History, Manifest};
 use crate::report::Report;
 use crate::score::Outcome;
+use harness::output;
 
 /// After how many hours nothing of a grading run can be wanted any more.
 const HOURS: i64 = 6;
@@ -94,19 +95,19 @@ impl Arguments {
             closed = close(&engine, lease, &progress) => closed,
         };
         progress.done();
-        if let Some(fault) = held? {
-            eprintln!("grader: the exam was broken off, and what it had not come to by then is not graded: {fault}");
-        }
         if let Err(error) = closed {
             // What was recorded is worth a report; the lease stays for the next command to sweep.
-            eprintln!("grader: not everything could be cleaned up, the next command will do it: {error}");
+            output::say(format_args!("grader: not everything could be cleaned up, the next command will do it: {error}"));
+        }
+        if let Some(fault) = held? {
+            output::say(format_args!("grader: the exam was broken off, and what it had not come to by then is not graded: {fault}"));
         }
         // From the file, as everyone else will judge it.
         let recorded = History::read(&history).map_err(|error| CliError::Exam(error.into()))?;
         let report = Report::new(&recorded).map_err(CliError::Rules)?;
         report.write(&self.out).map_err(Shared::file(&self.out))?;
-        tell(&report, self.json);
-        eprintln!("the report is {}", self.out.join("report.html").display());
+        tell(&report, self.json)?;
+        output::say(format_args!("the report is {}", self.out.join("report.html").display()));
         Ok(report.outcome)
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ::platform::protocol::{BODY_LIMIT, Command, Request};
 use harness::compose::RULES_FOLDER;
-use harness::environment::{Disturbance, Docker};
+use harness::environment::{Disturbance, Docker, EnvironmentError};
 use harness::exercise::{Exercise, Files};
 use harness::progress::Progress;
 use rand_chacha::ChaCha8Rng;
@@ -22,10 +22,15 @@ use crate::history::{PhaseEnd, Recorder, ReleaseCommand, What};
 
 /// How long a phase waits for its entry condition, before and after the grader restores the environment.
 const ENTRY: Duration = Duration::from_secs(10);
+/// What histories call drifted transactions, and whom they come from.
+const DRIFT: &str = "drift";
+const USERS: &str = "users";
 
 /// Everything that an exam is conducted with.
 pub(super) struct Conductor<'a> {
     pub(super) exam: &'a Exam,
+    /// When the submission began to be started.
+    pub(super) began: Instant,
     /// The exam's phases in the order in which they are held.
     pub(super) phases: Vec<&'a Phase>,
     pub(super) exercise: &'a Exercise,
@@ -33,6 +38,8 @@ pub(super) struct Conductor<'a> {
     pub(super) files: &'a Files,
     pub(super) submitted: &'a Submitted,
     pub(super) environment: &'a Docker,
+    /// An image of the platform's with a shell.
+    pub(super) tools: &'a str,
     pub(super) driver: &'a Driver,
     pub(super) platform: Platform<'a>,
     /// Every version that the oracle knows.
@@ -59,8 +66,10 @@ pub(super) struct Conductor<'a> {
 
 /// A fault that is held until its phase ends.
 enum Held {
-    /// A service is dead.
-    Kill { fault: Disturbance, role: String },
+    /// A service is dead, or as good as dead.
+    Service { fault: Disturbance, role: String },
+    /// Transactions are drifted.
+    Drift,
     /// The feature store has a fault.
     Features(FeatureFault),
 }
@@ -69,13 +78,26 @@ impl Conductor<'_> {
     /// Conducts the exam from the first phase to the last, under one stream of traffic.
     pub(super) async fn conduct(&mut self) -> Result<(), ExamError> {
         let request = self.submitted.inference(self.exercise, self.exam.timeout_ms);
+        self.usual_rows().await?;
         self.driver.tell(&Command::Traffic { request, rate_per_second: self.exam.rate_per_second }).await?;
         let phases = self.phases.clone();
         for (index, phase) in phases.iter().enumerate() {
             self.progress.step(format!("phase {} of {}: {}", index + 1, phases.len(), phase.title));
+            if phase.runs_commands() && !self.fits(&phases[index..]) {
+                let why = "the exam's time is over: commands before it took too long".to_owned();
+                self.record(What::PhaseLeft { phase: phase.id.clone(), end: PhaseEnd::Skipped { why } }).await?;
+                continue;
+            }
             self.phase(phase).await?;
         }
         self.driver.tell(&Command::StopTraffic).await
+    }
+
+    /// Whether there is time for the first of these phases and for all of them that run no commands: a release command that never
+    /// ends costs what releases are asked, and nothing else.
+    fn fits(&self, left: &[&Phase]) -> bool {
+        let needed = left.iter().enumerate().filter(|(index, phase)| *index == 0 || !phase.runs_commands()).map(|(_, phase)| phase.cap()).sum();
+        self.began.elapsed() + needed <= self.exam.cap()
     }
 
     /// Holds a phase. A service of the platform that runs and does not do what it is asked for is kept from it by the submission, since
@@ -116,11 +138,15 @@ impl Conductor<'_> {
         for step in &phase.steps {
             match step {
                 Step::Hold { seconds } => tokio::time::sleep(Duration::from_secs(*seconds)).await,
-                Step::Kill { role } => self.kill(phase, role, faults).await?,
+                Step::Kill { role } => self.disturb(phase, role, faults, Docker::kill).await?,
+                Step::Pause { role } => self.disturb(phase, role, faults, Docker::pause).await?,
+                Step::Crash { role } => self.crash(phase, role).await?,
+                Step::Drift {} => self.drift(phase, faults).await?,
                 Step::Features { fault } => self.disturb_features(phase, *fault, faults).await?,
                 Step::Publish { artifact, digest } => self.publish(artifact, *digest).await?,
                 Step::Deploy { version } => self.deploy(*version).await?,
                 Step::Rollback {} => self.command(ReleaseCommand::Rollback, None).await?,
+                Step::Status {} => self.command(ReleaseCommand::Status, None).await?,
                 Step::Restart {} => self.restart().await?,
                 Step::Survey {} => self.survey().await?,
                 Step::Ring { receivers, within_seconds } => {
@@ -197,19 +223,51 @@ impl Conductor<'_> {
         })
     }
 
-    async fn kill(&mut self, phase: &Phase, role: &str, faults: &mut Vec<Held>) -> Result<(), ExamError> {
+    /// One ready service of a role, drawn from the exam's seed.
+    fn draw(&mut self, role: &str) -> Option<String> {
         let mut ready: Vec<String> = self.submitted.of_role(role);
         ready.retain(|name| self.seen.borrow().is_ready(name));
-        if ready.is_empty() {
-            return Ok(());
-        }
-        let drawn = usize::try_from(self.random.next_u32()).unwrap_or(0) % ready.len();
-        let target = ready.swap_remove(drawn);
+        let drawn = usize::try_from(self.random.next_u32()).unwrap_or(0).checked_rem(ready.len())?;
+        Some(ready.swap_remove(drawn))
+    }
+
+    /// Disturbs a service of a role until the phase ends.
+    async fn disturb(
+        &mut self,
+        phase: &Phase,
+        role: &str,
+        faults: &mut Vec<Held>,
+        how: impl AsyncFn(&Docker, &str) -> Result<Disturbance, EnvironmentError>,
+    ) -> Result<(), ExamError> {
+        let Some(target) = self.draw(role) else { return Ok(()) };
         self.disturbed = true;
-        let fault = self.environment.kill(&target).await?;
-        self.record(What::FaultBegan { phase: phase.id.clone(), fault: "kill".to_owned(), target }).await?;
-        faults.push(Held::Kill { fault, role: role.to_owned() });
+        let fault = how(self.environment, &target).await?;
+        self.record(What::FaultBegan { phase: phase.id.clone(), fault: fault.fault.name().to_owned(), target }).await?;
+        faults.push(Held::Service { fault, role: role.to_owned() });
         Ok(())
+    }
+
+    /// Lets a service's process die; the fault is over as soon as it is made.
+    async fn crash(&mut self, phase: &Phase, role: &str) -> Result<(), ExamError> {
+        let Some(target) = self.draw(role) else { return Ok(()) };
+        self.disturbed = true;
+        self.environment.crash(&target, self.tools).await?;
+        let fault = "crash".to_owned();
+        self.record(What::FaultBegan { phase: phase.id.clone(), fault: fault.clone(), target: target.clone() }).await?;
+        self.record(What::FaultEnded { fault, target }).await
+    }
+
+    /// Lets users ask about drifted transactions until the phase ends.
+    async fn drift(&mut self, phase: &Phase, faults: &mut Vec<Held>) -> Result<(), ExamError> {
+        self.driver.tell(&Command::Use { first: self.exam.rows, count: self.exam.drifted_rows }).await?;
+        self.record(What::FaultBegan { phase: phase.id.clone(), fault: DRIFT.to_owned(), target: USERS.to_owned() }).await?;
+        faults.push(Held::Drift);
+        Ok(())
+    }
+
+    /// Lets users ask about transactions like those of training.
+    async fn usual_rows(&self) -> Result<(), ExamError> {
+        self.driver.tell(&Command::Use { first: 0, count: self.exam.rows }).await
     }
 
     async fn disturb_features(&mut self, phase: &Phase, fault: FeatureFault, faults: &mut Vec<Held>) -> Result<(), ExamError> {
@@ -232,7 +290,11 @@ impl Conductor<'_> {
     /// Ends a fault.
     async fn end(&mut self, held: Held) -> Result<(), ExamError> {
         match held {
-            Held::Kill { fault, role } => self.mend(fault, &role).await,
+            Held::Service { fault, role } => self.mend(fault, &role).await,
+            Held::Drift => {
+                self.usual_rows().await?;
+                self.record(What::FaultEnded { fault: DRIFT.to_owned(), target: USERS.to_owned() }).await
+            }
             Held::Features(fault) => {
                 self.platform.fault(None).await?;
                 self.record(What::FaultEnded { fault: fault.name().to_owned(), target: "features".to_owned() }).await
@@ -242,11 +304,11 @@ impl Conductor<'_> {
 
     /// Ends a fault and gives the service a while to come back, so that the next phase does not start in its shadow.
     async fn mend(&mut self, fault: Disturbance, role: &str) -> Result<(), ExamError> {
-        let (kind, target) = (fault.fault.clone(), fault.target.clone());
+        let (kind, target) = (fault.fault, fault.target.clone());
         if let Err(why) = self.environment.mend(fault).await? {
             self.record(What::Note { text: format!("`{target}` could not be started again: {why}") }).await?;
         }
-        self.record(What::FaultEnded { fault: kind, target }).await?;
+        self.record(What::FaultEnded { fault: kind.name().to_owned(), target }).await?;
         // Whether it came back is what the next phase's entry condition asks.
         self.ready_by(role, Instant::now() + ENTRY).await.ok();
         Ok(())

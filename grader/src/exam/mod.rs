@@ -23,7 +23,7 @@ use futures_util::StreamExt;
 use harness::compose::{Images, Vetted, render};
 use harness::engine::Engine;
 use harness::environment::{Docker, EnvironmentError, Input, Lease, Output, Record, Wait, run_once};
-use harness::exercise::{Exercise, Files, Row, Seed, accounts, request_body, rows};
+use harness::exercise::{Exercise, Files, Population, Row, Seed, accounts, request_body, rows};
 use harness::exit::Owner;
 use harness::progress::Progress;
 use harness::submission::{Submission, SubmissionError, write_files};
@@ -143,9 +143,10 @@ impl Hall<'_> {
         environment.check().await?;
         environment.build().await?;
         self.progress.step("asking the oracle");
-        let drawn = rows(&self.exercise.manifest.inputs, self.exam.rows, &mut self.seed.stream(&self.exercise.manifest.id, "rows"));
+        let drawn = draw(self.exercise, self.exam, &self.seed);
         let artifacts = oracle(self.engine, &record.id, self.exercise, self.images, &drawn).await?;
         self.progress.step("starting the submission");
+        let began = Instant::now();
         // The trusted services come first, so that what fails after them is the submission's.
         environment.start_only(&self.exercise.manifest.platform.keys().cloned().collect::<Vec<_>>()).await?;
         let submitted = Submitted::new(self.vetted, self.exercise);
@@ -156,9 +157,11 @@ impl Hall<'_> {
         let sitting = Sitting {
             exercise: self.exercise,
             exam: self.exam,
+            began,
             files: self.vetted.files(),
             submitted: &submitted,
             environment: &environment,
+            images: self.images,
             artifacts: &artifacts,
             rows: &drawn,
             seed: &self.seed,
@@ -203,20 +206,23 @@ impl Rehearsal<'_> {
     pub async fn hold(&self, manifest: &Manifest, history: &Path) -> Result<(), ExamError> {
         let seed = Seed::fresh();
         self.progress.step("asking the oracle");
-        let drawn = rows(&self.exercise.manifest.inputs, self.exam.rows, &mut seed.stream(&self.exercise.manifest.id, "rows"));
+        let drawn = draw(self.exercise, self.exam, &seed);
         let artifacts = oracle(self.engine, &self.lease.id, self.exercise, self.images, &drawn).await?;
         let environment = Docker::new(self.engine.clone(), &self.lease.project, &self.lease.id, self.lease.folder.clone());
         let submitted = Submitted::new(self.vetted, self.exercise);
         let clock = Clock::start();
         let rules = Rules { exam: &self.exercise.exam.text, checks: &self.exercise.checks.text, requirements: &self.exercise.requirements };
         let (recorder, writing) = Recorder::begin(history, manifest, &rules, move || clock.now_ns())?;
+        let began = Instant::now();
         let (beside, input, output) = environment.beside(DRIVER, &[DRIVER])?;
         let sitting = Sitting {
             exercise: self.exercise,
             exam: self.exam,
+            began,
             files: self.vetted.files(),
             submitted: &submitted,
             environment: &environment,
+            images: self.images,
             artifacts: &artifacts,
             rows: &drawn,
             seed: &seed,
@@ -229,6 +235,14 @@ impl Rehearsal<'_> {
         writing.finish().await?;
         held
     }
+}
+
+/// Every row of an exam: those like training's first, then those that drifted.
+fn draw(exercise: &Exercise, exam: &Exam, seed: &Seed) -> Vec<Row> {
+    let drawn = |population, count, purpose| rows(&exercise.manifest.inputs, population, count, &mut seed.stream(&exercise.manifest.id, purpose));
+    let mut all = drawn(Population::Usual, exam.rows, "rows");
+    all.extend(drawn(Population::Drifted, exam.drifted_rows, "drifted rows"));
+    all
 }
 
 /// What every version of the model answers to the rows, and what it is made of; by the name of its artifact.
@@ -248,9 +262,11 @@ async fn oracle(engine: &Engine, lease: &str, exercise: &Exercise, images: &Imag
 struct Sitting<'a> {
     exercise: &'a Exercise,
     exam: &'a Exam,
+    began: Instant,
     files: &'a Files,
     submitted: &'a Submitted,
     environment: &'a Docker,
+    images: &'a Images,
     artifacts: &'a BTreeMap<String, Artifact>,
     rows: &'a [Row],
     seed: &'a Seed,
@@ -313,13 +329,16 @@ impl Sitting<'_> {
         driver.tell(&Command::Rows { rows: bodies.clone() }).await?;
         self.watch(&driver).await?;
         let id = &self.exercise.manifest.id;
+        let tools = self.exercise.manifest.platform.get(DRIVER).map_or("", |driver| driver.image.as_str());
         let mut conductor = Conductor {
             exam: self.exam,
+            began: self.began,
             phases: self.exam.order(&mut self.seed.stream(id, "order")),
             exercise: self.exercise,
             files: self.files,
             submitted: self.submitted,
             environment,
+            tools: self.images.get(tools).map_or(tools, String::as_str),
             driver: &driver,
             platform,
             artifacts: self.artifacts,

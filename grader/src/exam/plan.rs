@@ -26,12 +26,26 @@ pub struct Exam {
     /// How many distinct feature rows are drawn; each has an answer that is known beforehand.
     #[schemars(range(min = 10, max = 2_000))]
     pub rows: usize,
+    /// How many more are drawn as the exercise says that input drifts.
+    #[schemars(range(min = 0, max = 2_000))]
+    #[serde(default)]
+    pub drifted_rows: usize,
     /// How many seconds the submission has to settle after it was started, before the first phase.
     #[schemars(range(min = 5, max = 300))]
     pub settle_seconds: u64,
+    /// After how many seconds, from the start of the submission on, phases that run commands of the submission are not begun any more,
+    /// unless they and all others that are left fit in.
+    #[schemars(range(min = 60, max = 3_600))]
+    #[serde(default = "cap_seconds")]
+    pub cap_seconds: u64,
     /// What happens, in order.
     #[schemars(length(min = 1, max = 32))]
     pub phases: Vec<Phase>,
+}
+
+/// What an exam may take that does not say it: histories of before exams did can still be judged.
+fn cap_seconds() -> u64 {
+    3_600
 }
 
 /// A stretch of the exam with one purpose.
@@ -67,6 +81,11 @@ impl Phase {
     /// The least time that the phase takes.
     pub fn min(&self) -> Duration {
         Duration::from_secs(self.min_seconds)
+    }
+
+    /// Whether it runs commands of the submission, which may take as long as the contract lets them.
+    pub fn runs_commands(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Deploy { .. } | Step::Rollback {} | Step::Status {}))
     }
 
     /// The most time that the phase may take.
@@ -107,6 +126,19 @@ pub enum Step {
         /// The role, as in `exercise.yaml`.
         role: String,
     },
+    /// Pauses one ready service of a role, drawn like the one that is killed, and holds it to the end of the phase.
+    Pause {
+        /// The role, as in `exercise.yaml`.
+        role: String,
+    },
+    /// Kills the process of one ready service of a role, drawn like the one that is killed, as a crash does: whether it comes back is
+    /// the submission's business.
+    Crash {
+        /// The role, as in `exercise.yaml`.
+        role: String,
+    },
+    /// Lets users ask about drifted transactions, to the end of the phase.
+    Drift {},
     /// Gives the feature store a fault, and holds it to the end of the phase.
     Features {
         /// Which.
@@ -127,6 +159,8 @@ pub enum Step {
     },
     /// Runs the contract's `rollback`, within the contract's time.
     Rollback {},
+    /// Runs the contract's `status`, within the contract's time.
+    Status {},
     /// Stops every service of the submission and starts them again.
     Restart {},
     /// Asks Prometheus for its rules and series, and for what every query of the dashboards gives.
@@ -219,6 +253,10 @@ impl Exam {
             if self.phases[..index].iter().any(|earlier| earlier.id == phase.id) {
                 found.push((format!("/phases/{index}/id"), format!("there is another phase `{}`", phase.id)));
             }
+            let drift = phase.steps.iter().position(|step| *step == Step::Drift {});
+            if let (Some(step), 0) = (drift, self.drifted_rows) {
+                found.push((format!("/phases/{index}/steps/{step}"), "there are no rows for it: set `drifted_rows`".to_owned()));
+            }
             if phase.cap_seconds < phase.min_seconds {
                 found.push((
                     format!("/phases/{index}/cap_seconds"),
@@ -258,6 +296,11 @@ impl Exam {
             }
         }
         short
+    }
+
+    /// The most time that the whole exam may take, the start of the submission included.
+    pub fn cap(&self) -> Duration {
+        Duration::from_secs(self.cap_seconds)
     }
 
     /// The least time that the phases take together.

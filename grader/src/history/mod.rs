@@ -4,16 +4,17 @@
 //! `checks.yaml` and `requirements.json`, so that it can be judged years later and anywhere.
 
 mod event;
+mod phases;
 mod read;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 pub use event::{Alert, AlertRule, Event, Panel, PhaseEnd, ReleaseCommand, RequestResult, Target, What};
+pub use phases::{PhaseRecord, Phases};
 pub use write::{Recorder, Rules, Writing};
 
 /// The format that this program writes, and the newest that it reads.
@@ -76,45 +77,7 @@ pub struct History {
     pub truncated: bool,
 }
 
-/// What became of a phase.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PhaseRecord {
-    /// It was recorded; the window in nanoseconds.
-    Recorded(Range<u64>),
-    /// It was skipped because its entry condition was not met.
-    Skipped {
-        /// What was seen instead.
-        why: String,
-        /// From the end of the phase before it to its own, in nanoseconds.
-        window: Range<u64>,
-    },
-    /// The recording ends before it does: nobody can say.
-    Missing,
-}
-
 impl History {
-    /// What became of a phase.
-    pub fn phase(&self, id: &str) -> PhaseRecord {
-        let (mut entered, mut before) = (None, 0);
-        for event in &self.events {
-            match &event.what {
-                What::PhaseEntered { phase } if phase == id => entered = Some(event.at_ns),
-                What::PhaseLeft { phase, end } if phase == id => {
-                    return match (end, entered) {
-                        (PhaseEnd::Skipped { why }, _) => PhaseRecord::Skipped { why: why.clone(), window: before..event.at_ns },
-                        (_, Some(from)) => PhaseRecord::Recorded(from..event.at_ns),
-                        (_, None) => PhaseRecord::Missing,
-                    };
-                }
-                What::PhaseLeft { .. } => before = event.at_ns,
-                // Traffic begins with the first phase.
-                What::Request { seq: 0, intended_ns, .. } => before = *intended_ns,
-                _ => {}
-            }
-        }
-        PhaseRecord::Missing
-    }
-
     /// Events with their numbers.
     pub fn numbered(&self) -> impl Iterator<Item = (u64, &Event)> {
         (1..).zip(&self.events)
@@ -157,6 +120,26 @@ pub enum HistoryError {
     Newer {
         /// The format.
         found: u32,
+    },
+    /// No program wrote it.
+    #[error("`manifest.json`: there is no format {found}; known: 1 to {FORMAT}")]
+    Unknown {
+        /// The format.
+        found: u32,
+    },
+    /// It is neither a folder nor a tar of one.
+    #[error("`{}` is neither a history's folder nor a tar of it, plain or with gzip: {source}", path.display())]
+    NotAHistory {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// A tar holds a file twice, so that nobody can say which one counts.
+    #[error("`{file}` stands in the tar twice: this is not a history of one exam")]
+    Twice {
+        /// The file.
+        file: String,
     },
     /// It is larger than any exam makes it.
     #[error("`{file}` is larger than {limit_mib} MiB when unpacked: this is not a history of an exam")]

@@ -7,10 +7,15 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
-use super::{FORMAT, History, HistoryError, Manifest};
+use super::{Event, FORMAT, History, HistoryError, Manifest, What};
 
-/// The most that one file of a history may hold, unpacked.
-const LIMIT_MIB: u64 = 512;
+/// The most that one file of a history may hold, unpacked. A full exam's events are a fiftieth of it; a submission that blows up
+/// what is recorded of it (lists of targets, notifications) reaches a third, and must not reach this: it would escape its verdict.
+const LIMIT_MIB: u64 = 256;
+/// The most events: a full exam has some fifteen thousand.
+const EVENTS: usize = 1_000_000;
+/// No exam is longer. A time beyond it is a mistake, and a report would draw it second by second.
+const LONGEST_NS: u64 = 24 * 3_600 * 1_000_000_000;
 const FILES: [&str; 5] = ["manifest.json", "exam.yaml", "checks.yaml", "requirements.json", "events.jsonl.zst"];
 
 impl History {
@@ -26,8 +31,10 @@ impl History {
         let manifest = take("manifest.json")?;
         // The format comes first: a newer manifest may have fields that this program does not know.
         let Format { format } = json("manifest.json", &manifest)?;
-        if format > FORMAT {
-            return Err(HistoryError::Newer { found: format });
+        match format {
+            0 => return Err(HistoryError::Unknown { found: format }),
+            1..=FORMAT => {}
+            _ => return Err(HistoryError::Newer { found: format }),
         }
         let manifest: Manifest = json("manifest.json", &manifest)?;
         let requirements: BTreeMap<String, String> = json("requirements.json", &take("requirements.json")?)?;
@@ -61,13 +68,17 @@ fn from_tar(path: &Path) -> Result<BTreeMap<String, Vec<u8>>, HistoryError> {
     let gzip = start[..length] == [0x1f, 0x8b];
     let stream: Box<dyn Read> = if gzip { Box::new(flate2::read::GzDecoder::new(file)) } else { Box::new(file) };
     let mut files = BTreeMap::new();
-    let mut archive = tar::Archive::new(stream.take(LIMIT_MIB << 20));
-    for entry in archive.entries().map_err(HistoryError::file(path))? {
-        let entry = entry.map_err(HistoryError::file(path))?;
+    // Five files at most are read, each within its limit; what stands between them is skipped, within the same.
+    let mut archive = tar::Archive::new(stream.take((FILES.len() as u64 * LIMIT_MIB) << 20));
+    let not_a_tar = |source| HistoryError::NotAHistory { path: path.to_owned(), source };
+    for entry in archive.entries().map_err(not_a_tar)? {
+        let entry = entry.map_err(not_a_tar)?;
         let name = entry.path().ok().and_then(|inside| inside.file_name()?.to_str().map(str::to_owned));
         if let Some(name) = name.filter(|name| FILES.contains(&name.as_str())) {
             let content = limited(&name, entry)?;
-            files.insert(name, content);
+            if files.insert(name.clone(), content).is_some() {
+                return Err(HistoryError::Twice { file: name });
+            }
         }
     }
     Ok(files)
@@ -83,11 +94,23 @@ fn limited(name: &str, reader: impl Read) -> Result<Vec<u8>, HistoryError> {
 }
 
 fn json<T: DeserializeOwned>(file: &str, content: &[u8]) -> Result<T, HistoryError> {
-    serde_json::from_slice(content).map_err(|error| malformed(file, error.line(), error.column(), &error))
+    let content = utf8(file, content)?;
+    serde_json::from_str(content).map_err(|error| malformed(file, error.line(), error.column(), &error))
 }
 
 fn text(file: &str, content: Vec<u8>) -> Result<String, HistoryError> {
-    String::from_utf8(content).map_err(|error| malformed(file, 1, 1, &error.utf8_error()))
+    utf8(file, &content)?;
+    Ok(String::from_utf8(content).unwrap_or_default())
+}
+
+/// A text, or the place of the first byte that is not UTF-8.
+fn utf8<'a>(file: &str, content: &'a [u8]) -> Result<&'a str, HistoryError> {
+    std::str::from_utf8(content).map_err(|error| {
+        let before = &content[..error.valid_up_to()];
+        let line = before.split(|byte| *byte == b'\n').count();
+        let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+        malformed(file, line, column, &format!("this is not UTF-8, and a history is: {error}"))
+    })
 }
 
 fn malformed(file: &str, line: usize, column: usize, error: &dyn std::fmt::Display) -> HistoryError {
@@ -98,27 +121,61 @@ fn malformed(file: &str, line: usize, column: usize, error: &dyn std::fmt::Displ
 }
 
 /// The events, and whether the file ends in the middle of one.
-fn events(packed: &[u8]) -> Result<(Vec<super::Event>, bool), HistoryError> {
-    const FILE: &str = "events.jsonl";
-    let decoder = zstd::Decoder::new(packed).map_err(HistoryError::file("events.jsonl.zst"))?;
+fn events(packed: &[u8]) -> Result<(Vec<Event>, bool), HistoryError> {
+    let (content, whole) = unpacked(packed)?;
+    // After the last line break stands nothing, or a line that was cut off.
+    let end = content.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let lines = utf8(EVENTS_FILE, &content[..end])?;
+    let mut events = Vec::new();
+    for (index, line) in lines.lines().enumerate() {
+        let complain = |column: usize, error: &dyn std::fmt::Display| Err(malformed(EVENTS_FILE, index + 1, column, error));
+        let event: Event = match serde_json::from_str(line) {
+            Ok(event) => event,
+            Err(error) => return complain(error.column(), &error),
+        };
+        if index >= EVENTS {
+            return complain(1, &format!("an exam has fewer than {EVENTS} events"));
+        }
+        if let Some(message) = misplaced(&event) {
+            return complain(1, &message);
+        }
+        events.push(event);
+    }
+    // An exam that recorded nothing at all was broken off, too.
+    let truncated = !whole || end < content.len() || events.is_empty();
+    Ok((events, truncated))
+}
+
+const EVENTS_FILE: &str = "events.jsonl";
+
+/// What the packed events hold, and whether they are whole.
+fn unpacked(packed: &[u8]) -> Result<(Vec<u8>, bool), HistoryError> {
+    const FILE: &str = "events.jsonl.zst";
     let mut content = Vec::new();
+    let decoder = zstd::Decoder::new(packed).map_err(HistoryError::file(FILE))?;
     let whole = match decoder.take((LIMIT_MIB << 20) + 1).read_to_end(&mut content) {
         Ok(_) => true,
         // A grader that was killed leaves a frame without an end; anything else is damage.
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => false,
-        Err(error) => return Err(HistoryError::file("events.jsonl.zst")(error)),
+        Err(error) => return Err(HistoryError::file(FILE)(error)),
     };
     if content.len() as u64 > LIMIT_MIB << 20 {
-        return Err(HistoryError::TooLarge { file: FILE.to_owned(), limit_mib: LIMIT_MIB });
+        return Err(HistoryError::TooLarge { file: EVENTS_FILE.to_owned(), limit_mib: LIMIT_MIB });
     }
-    let ends = content.last() == Some(&b'\n') || content.is_empty();
-    let mut lines: Vec<&[u8]> = content.split(|byte| *byte == b'\n').collect();
-    // After the last line break stands nothing, or a line that was cut off.
-    lines.pop();
-    let mut events = Vec::with_capacity(lines.len());
-    for (index, line) in lines.into_iter().enumerate() {
-        let event = serde_json::from_slice(line).map_err(|error| malformed(FILE, index + 1, error.column(), &error))?;
-        events.push(event);
+    Ok((content, whole))
+}
+
+/// What is wrong with the times of an event: judges and the picture reckon with them.
+fn misplaced(event: &Event) -> Option<String> {
+    let (due, began, ended) = match &event.what {
+        What::Request { intended_ns, sent_ns, done_ns, .. } => (*intended_ns, *sent_ns, *done_ns),
+        What::Watched { sent_ns, done_ns, .. } => (*sent_ns, *sent_ns, *done_ns),
+        What::Command { began_ns, .. } => (*began_ns, *began_ns, event.at_ns),
+        _ => (event.at_ns, event.at_ns, event.at_ns),
+    };
+    if ended < began {
+        return Some(format!("it ended at {ended} ns, before it began at {began} ns"));
     }
-    Ok((events, !(whole && ends)))
+    let last = event.at_ns.max(ended).max(due);
+    (last > LONGEST_NS).then(|| format!("{last} ns is more than a day after the exam began"))
 }

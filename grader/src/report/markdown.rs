@@ -13,6 +13,7 @@ pub(super) fn render(report: &Report) -> String {
     for one in &report.breaks {
         let state = match one.state {
             BreakState::Repaired => "repaired",
+            BreakState::Partly => "**repaired in part**",
             BreakState::Open => "**not repaired**",
             BreakState::NotGraded => "not graded",
         };
@@ -24,7 +25,8 @@ pub(super) fn render(report: &Report) -> String {
     }
     for one in open {
         let anew = if one.regressed { " (was fine before)" } else { "" };
-        let _ = write!(text, "- **{}** {}{anew}: {}", one.check.requirement, escape(&one.check.title), escape(&one.check.observed));
+        let word = if one.check.word == "failed" { String::new() } else { format!(" ({})", one.check.word) };
+        let _ = write!(text, "- **{}** {}{word}{anew}: {}", one.check.requirement, escape(&one.check.title), escape(&one.check.observed));
         let explains: Vec<String> = one.explains.iter().map(|title| escape(title)).collect();
         let _ = writeln!(text, "{}", if explains.is_empty() { String::new() } else { format!(". Because of it: {}", explains.join(", ")) });
     }
@@ -44,7 +46,9 @@ pub(super) fn points(check: &CheckReport) -> String {
     match check.item.part {
         crate::score::Part::Repair => format!("{} of {}", check.item.earned, check.item.of),
         crate::score::Part::Guard if check.item.earned < 0.0 => format!("{}", check.item.earned),
-        crate::score::Part::Guard => String::new(),
+        // Charged with another failure of the same cause.
+        crate::score::Part::Guard if !matches!(check.verdict, crate::check::Verdict::Passed { .. }) => "0".to_owned(),
+        crate::score::Part::Guard | crate::score::Part::Hidden => String::new(),
     }
 }
 

@@ -3,8 +3,10 @@
 mod html;
 mod json;
 mod markdown;
+mod picture;
 mod terminal;
 mod timeline;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,7 +15,7 @@ use harness::document::Problems;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::check::{Evidence, Judgement, Verdict, judge, rules};
+use crate::check::{Exhibit, Figure, Judgement, Verdict, Window, judge, rules};
 use crate::history::{BreakRecord, History, What};
 use crate::score::{Item, Outcome, Part, Score, score};
 
@@ -69,7 +71,7 @@ pub struct BreakReport {
     pub title: String,
     /// How long a good candidate needs, in minutes.
     pub minutes: u32,
-    /// Whether every check that failed because of it passes now: repaired, open, or not graded.
+    /// Whether the checks that failed because of it pass now.
     pub state: BreakState,
 }
 
@@ -79,7 +81,9 @@ pub struct BreakReport {
 pub enum BreakState {
     /// Every check that failed because of it passes.
     Repaired,
-    /// One of them does not.
+    /// Some of them pass, or one passes in part; others do not.
+    Partly,
+    /// None of them passes, not even in part.
     Open,
     /// One of them was not graded, and none fails.
     NotGraded,
@@ -108,8 +112,12 @@ pub struct CheckReport {
     pub expected: String,
     /// What was seen.
     pub observed: String,
+    /// The number in it, where it is a matter of degree.
+    pub figure: Option<Figure>,
+    /// The part of the exam in which it was looked for; nothing where that was not held.
+    pub window: Option<Window>,
     /// Where it was seen.
-    pub evidence: Vec<Evidence>,
+    pub evidence: Vec<Exhibit>,
     /// The title of the check whose failure explains this one.
     pub caused_by: Option<String>,
 }
@@ -157,7 +165,9 @@ impl Report {
                 item: item.clone(),
                 expected: judgement.expected.clone(),
                 observed: clean(&judgement.observed),
-                evidence: judgement.evidence.iter().map(|one| Evidence { events: one.events.clone(), excerpt: clean(&one.excerpt) }).collect(),
+                figure: judgement.figure,
+                window: judgement.window.clone(),
+                evidence: judgement.evidence.iter().map(|one| Exhibit { excerpt: clean(&one.excerpt), ..one.clone() }).collect(),
                 caused_by: judgement.caused_by.as_deref().and_then(|id| titles.get(id)).map(|title| (*title).to_owned()),
             });
         }
@@ -241,12 +251,14 @@ impl Report {
 impl BreakReport {
     fn new(id: &str, one: &BreakRecord, judgements: &BTreeMap<String, Judgement>) -> Self {
         let verdicts: Vec<&Verdict> = one.fails.iter().filter_map(|check| judgements.get(check)).map(|judgement| &judgement.verdict).collect();
-        let state = if verdicts.iter().any(|verdict| matches!(verdict, Verdict::Failed | Verdict::Partial { .. })) {
-            BreakState::Open
-        } else if verdicts.iter().any(|verdict| matches!(verdict, Verdict::NotGraded { .. })) {
-            BreakState::NotGraded
-        } else {
-            BreakState::Repaired
+        let any = |wanted: fn(&Verdict) -> bool| verdicts.iter().any(|verdict| wanted(verdict));
+        let lacks = any(|verdict| matches!(verdict, Verdict::Failed | Verdict::Partial { .. }));
+        let earns = any(|verdict| matches!(verdict, Verdict::Passed { .. } | Verdict::Partial { .. }));
+        let state = match (lacks, earns) {
+            (true, true) => BreakState::Partly,
+            (true, false) => BreakState::Open,
+            (false, _) if any(|verdict| matches!(verdict, Verdict::NotGraded { .. })) => BreakState::NotGraded,
+            (false, _) => BreakState::Repaired,
         };
         Self { id: id.to_owned(), title: one.title.clone(), minutes: one.minutes, state }
     }

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::check::histogram;
-use crate::exam::Exam;
-use crate::history::{History, PhaseRecord, RequestResult, What};
+use crate::check::seconds;
+use crate::exam::{Exam, Phase};
+use crate::history::{History, PhaseRecord, Phases, RequestResult, What};
 
 /// The exam second by second.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Timeline {
-    /// The phases.
+    /// The phases, in the order in which they were held; those that the recording does not reach stand at the end.
     pub phases: Vec<PhaseSpan>,
     /// Every second in which traffic was due.
     pub seconds: Vec<Second>,
@@ -27,6 +27,8 @@ pub struct PhaseSpan {
     pub id: String,
     /// Its title.
     pub title: String,
+    /// Which phase it was, from 1; nothing where the recording does not reach it.
+    pub place: Option<usize>,
     /// When it began, in seconds of the exam; nothing where it was not held.
     pub from: Option<f64>,
     /// When it ended.
@@ -66,14 +68,6 @@ pub struct Fault {
 impl Timeline {
     /// The timeline of a history.
     pub(super) fn new(history: &History, exam: &Exam) -> Self {
-        let phases = exam.phases.iter().map(|phase| {
-            let (from, to, skipped) = match history.phase(&phase.id) {
-                PhaseRecord::Recorded(window) => (Some(seconds(window.start)), Some(seconds(window.end)), None),
-                PhaseRecord::Skipped { why, .. } => (None, None, Some(super::clean(&why))),
-                PhaseRecord::Missing => (None, None, Some("the recording ends before".to_owned())),
-            };
-            PhaseSpan { id: phase.id.clone(), title: phase.title.clone(), from, to, skipped }
-        });
         let mut by_second: BTreeMap<u64, (Second, Vec<u64>)> = BTreeMap::new();
         let mut faults: Vec<Fault> = Vec::new();
         for event in &history.events {
@@ -106,17 +100,43 @@ impl Timeline {
                 _ => {}
             }
         }
-        let by_second = by_second.into_values().map(|(second, latencies)| {
-            let p99_us = histogram(latencies.into_iter()).value_at_quantile(0.99);
-            Second { p99_ms: p99_us.div_ceil(1_000), ..second }
-        });
-        Self { phases: phases.collect(), seconds: by_second.collect(), faults }
+        let by_second = by_second.into_values().map(|(second, latencies)| Second { p99_ms: p99_us(latencies).div_ceil(1_000), ..second });
+        Self { phases: phases(history, exam), seconds: by_second.collect(), faults }
     }
 }
 
-/// Seconds, to the millisecond.
-fn seconds(ns: u64) -> f64 {
-    #[allow(clippy::cast_precision_loss, reason = "an exam lasts far less than 2^52 ms")]
-    let ms = (ns / 1_000_000) as f64;
-    ms / 1_000.0
+/// What 99 % of some latencies do not exceed. A second has few of them: sorting is quicker than a histogram.
+fn p99_us(mut latencies: Vec<u64>) -> u64 {
+    latencies.sort_unstable();
+    let rank = (latencies.len() * 99).div_ceil(100);
+    rank.checked_sub(1).map_or(0, |index| latencies[index])
+}
+
+/// The phases in the order in which they were held, which an exam draws in part.
+fn phases(history: &History, exam: &Exam) -> Vec<PhaseSpan> {
+    let held = Phases::new(history);
+    let span = |phase: &Phase| {
+        let (from, to, skipped) = match held.get(&phase.id) {
+            PhaseRecord::Recorded(window) => (Some(seconds(window.start)), Some(seconds(window.end)), None),
+            PhaseRecord::Skipped { why, .. } => (None, None, Some(super::clean(why))),
+            PhaseRecord::Missing => (None, None, Some("the recording ends before".to_owned())),
+        };
+        PhaseSpan { id: phase.id.clone(), title: phase.title.clone(), place: held.place(&phase.id), from, to, skipped }
+    };
+    let mut phases: Vec<PhaseSpan> = exam.phases.iter().map(span).collect();
+    phases.sort_by_key(|phase| phase.place.unwrap_or(usize::MAX));
+    phases
+}
+
+#[cfg(test)]
+mod tests {
+    use super::p99_us;
+
+    #[test]
+    fn the_99th_of_a_hundred_is_p99() {
+        assert_eq!(p99_us((1..=100).rev().collect()), 99);
+        assert_eq!(p99_us((1..=50).collect()), 50);
+        assert_eq!(p99_us(vec![7]), 7);
+        assert_eq!(p99_us(Vec::new()), 0);
+    }
 }

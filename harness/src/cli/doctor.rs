@@ -8,6 +8,7 @@ use super::CliError;
 use crate::engine::{self, Engine};
 use crate::environment::Leases;
 use crate::images::BASE;
+use crate::output;
 
 /// What the images and one environment take, in MiB.
 const DISK_MIB: u64 = 5 * 1024;
@@ -40,7 +41,7 @@ impl Arguments {
                     Err(wrong) => json!({ "what": finding.what, "ok": false, "found": wrong, "fix": finding.fix }),
                 })
                 .collect();
-            println!("{}", json!({ "usable": usable, "requirements": rows }));
+            output::print(json!({ "usable": usable, "requirements": rows }))?;
         } else {
             let mut table = Table::new();
             table.load_style(NOTHING);
@@ -51,7 +52,7 @@ impl Arguments {
                 };
                 table.add_row([mark, finding.what, &text]);
             }
-            println!("{}", table.trim_fmt());
+            output::print(table.trim_fmt())?;
         }
         if usable { Ok(()) } else { Err(CliError::Unusable) }
     }

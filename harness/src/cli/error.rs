@@ -10,6 +10,7 @@ use crate::exercise::ExerciseError;
 use crate::exit::{self, Owner};
 use crate::images::ImageError;
 use crate::interrupt::Interrupt;
+use crate::output::OutputError;
 use crate::submission::SubmissionError;
 
 /// Why a command ended early.
@@ -50,6 +51,9 @@ pub enum CliError {
     /// Told to end.
     #[error("{0}")]
     Interrupted(#[from] Interrupt),
+    /// The result cannot be printed.
+    #[error(transparent)]
+    Output(#[from] OutputError),
     /// The doctor found something missing.
     #[error("this machine cannot run an exercise yet")]
     Unusable,
@@ -76,7 +80,7 @@ impl CliError {
             Self::Environment(error) => error.owner(),
             Self::Submission(error) => error.owner(),
             Self::Policy(_) => Owner::Candidate,
-            Self::Images(_) | Self::File { .. } | Self::Leases(_) => Owner::Grader,
+            Self::Images(_) | Self::File { .. } | Self::Leases(_) | Self::Output(_) => Owner::Grader,
         })
     }
 }

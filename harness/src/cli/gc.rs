@@ -3,6 +3,7 @@
 use super::CliError;
 use crate::engine::Engine;
 use crate::environment::{Hold, Leases, Sweep, sweep, sweep_dead};
+use crate::output;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  harness gc\n  harness gc --lost     also what belongs to workspaces that are gone")]
@@ -17,7 +18,7 @@ impl Arguments {
         let engine = Engine::connect().await?;
         let leases = Leases::open().map_err(CliError::Leases)?;
         let dead = sweep_dead(&engine, &leases).await?;
-        eprintln!("{dead} of dead commands removed");
+        output::say(format_args!("{dead} of dead commands removed"));
         let now = jiff::Timestamp::now();
         for record in leases.all().map_err(CliError::Leases)?.into_iter().filter(|record| record.hold == Hold::Detached) {
             let folder = record.folder.display();
@@ -27,11 +28,11 @@ impl Arguments {
                 if let Some(lease) = leases.of_folder(&record.folder).map_err(CliError::Leases)? {
                     lease.end().map_err(CliError::Leases)?;
                 }
-                eprintln!("removed what belonged to {folder}, which is gone");
+                output::say(format_args!("removed what belonged to {folder}, which is gone"));
             } else if gone || record.until.parse::<jiff::Timestamp>().is_ok_and(|until| until < now) {
                 sweep(&engine, &record.id, Sweep::Running).await?;
                 let hint = if gone { "is gone; `harness gc --lost` removes its volumes too" } else { "was not used for days; its volumes stay" };
-                eprintln!("stopped what belonged to {folder}, which {hint}");
+                output::say(format_args!("stopped what belonged to {folder}, which {hint}"));
             }
         }
         Ok(())

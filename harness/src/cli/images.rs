@@ -6,6 +6,7 @@ use super::CliError;
 use crate::engine::Engine;
 use crate::exercise::Exercise;
 use crate::images;
+use crate::output;
 use crate::progress::Progress;
 
 #[derive(clap::Args)]
@@ -30,7 +31,7 @@ impl Arguments {
         progress.done();
         let Some(image) = self.image else {
             for tag in built.into_values() {
-                println!("{tag}");
+                output::print(format_args!("{tag}"))?;
             }
             return Ok(());
         };
@@ -38,7 +39,7 @@ impl Arguments {
             let known: Vec<&str> = built.keys().filter_map(|alias| alias.strip_prefix("modeldown/")).chain(images::TOOLS).collect();
             return Err(CliError::usage(format!("no image `{image}`; known: {}", known.join(", "))));
         };
-        println!("{tag}");
+        output::print(format_args!("{tag}"))?;
         Ok(())
     }
 }

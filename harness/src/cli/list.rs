@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::CliError;
 use crate::exercise::Exercise;
+use crate::output;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -30,10 +31,10 @@ impl Arguments {
                     })
                 })
                 .collect();
-            println!("{}", json!({ "exercises": rows }));
+            output::print(json!({ "exercises": rows }))?;
         } else {
             for one in listed {
-                println!("{:<16} {} min   {}", one.id, one.time_limit_minutes, one.summary);
+                output::print(format_args!("{:<16} {} min   {}", one.id, one.time_limit_minutes, one.summary))?;
             }
         }
         Ok(())

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::output;
 use crate::{exercise, exit};
 
 pub use error::CliError;
@@ -70,7 +71,7 @@ pub fn main() -> ExitCode {
         match run(cli).await {
             Ok(()) => ExitCode::from(exit::DONE),
             Err(error) => {
-                eprintln!("harness: {error}");
+                output::say(format_args!("harness: {error}"));
                 error.code()
             }
         }

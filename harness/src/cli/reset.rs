@@ -1,12 +1,13 @@
 //! `harness reset`
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use super::{CliError, start};
 use crate::engine::Engine;
 use crate::environment::{Docker, Leases, Sweep, sweep};
 use crate::exercise::{Exercise, VARIANT_FILE};
+use crate::output;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  harness reset --dir work/model-down         asks first\n  harness reset --dir work/model-down --yes   does not")]
@@ -30,7 +31,7 @@ impl Arguments {
         let variant = found.variant(&exercise)?;
         let kept = aside(&dir);
         if !self.yes && !agreed(&dir, &kept)? {
-            eprintln!("nothing was changed");
+            output::say("nothing was changed");
             return Ok(());
         }
         let leases = Leases::open().map_err(CliError::Leases)?;
@@ -45,9 +46,9 @@ impl Arguments {
             std::fs::rename(&kept, &dir).map_err(CliError::file(&dir))?;
             return Err(error);
         }
-        eprintln!("as it was in the beginning: {}", dir.display());
-        eprintln!("your files are kept in {}", kept.display());
-        eprintln!("`harness start {} --dir {}` starts it", exercise.manifest.id, dir.display());
+        output::say(format_args!("as it was in the beginning: {}", dir.display()));
+        output::say(format_args!("your files are kept in {}", kept.display()));
+        output::say(format_args!("`harness start {} --dir {}` starts it", exercise.manifest.id, dir.display()));
         Ok(())
     }
 }
@@ -63,12 +64,8 @@ fn agreed(dir: &Path, kept: &Path) -> Result<bool, CliError> {
     if !std::io::stdin().is_terminal() {
         return Err(CliError::usage("nobody can be asked here: `--yes` does it without asking"));
     }
-    eprint!(
-        "Puts everything in {} back to the beginning, the registry and all volumes too.\nYour files are kept in {}. Go on? [y/N] ",
-        dir.display(),
-        kept.display()
-    );
-    std::io::stderr().flush().map_err(CliError::file(dir))?;
+    output::say(format_args!("Puts everything in {} back to the beginning, the registry and all volumes too.", dir.display()));
+    output::say(format_args!("Your files are kept in {}. Go on? [y/N]", kept.display()));
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer).map_err(CliError::file(dir))?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))

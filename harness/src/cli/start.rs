@@ -10,6 +10,7 @@ use crate::environment::{Docker, Hold, Lease, Leases, Sweep, Wait, sweep, sweep_
 use crate::exercise::{Exercise, Files, Seed, VARIANT_FILE, Variant, VariantFile, render_workspace};
 use crate::images;
 use crate::interrupt::Interrupt;
+use crate::output;
 use crate::progress::Progress;
 use crate::submission::{self, write_files};
 
@@ -50,7 +51,7 @@ impl Arguments {
         if self.only_files {
             let dir = self.dir.clone().unwrap_or_else(|| Path::new("work").join(&exercise.manifest.id));
             self.workspace(&exercise, &dir)?;
-            eprintln!("{}", super::folder(&dir)?.display());
+            output::say(super::folder(&dir)?.display());
             return Ok(());
         }
         let engine = Engine::connect().await?;
@@ -59,7 +60,7 @@ impl Arguments {
         let dir = self.dir.clone().unwrap_or_else(|| Path::new("work").join(&exercise.manifest.id));
         let made = self.workspace(&exercise, &dir)?;
         let dir = super::folder(&dir)?;
-        eprintln!("{} {}", if made { "workspace made:" } else { "going on in the workspace" }, dir.display());
+        output::say(format_args!("{} {}", if made { "workspace made:" } else { "going on in the workspace" }, dir.display()));
         let mut lease = lease(&leases, &exercise, &dir)?;
         let fresh = lease.record.hold == Hold::Attached;
         let progress = Progress::stderr();
@@ -69,7 +70,7 @@ impl Arguments {
         };
         progress.done();
         if let (Err(CliError::Interrupted(_)), true) = (&started, fresh) {
-            eprintln!("cleaning up; the workspace stays");
+            output::say("cleaning up; the workspace stays");
             tokio::select! {
                 swept = sweep(&engine, &lease.record.id, Sweep::Everything) => { swept?; lease.end().map_err(CliError::Leases)?; }
                 // The lease stays for the next command to sweep.
@@ -82,9 +83,9 @@ impl Arguments {
         let unwell = started?;
         status::Arguments::new(dir.clone()).run(Some(exercises.to_owned())).await?;
         if !unwell.is_empty() {
-            println!("\nNot every service is well ({unwell}): that may be what you are here for.");
+            output::print(format_args!("\nNot every service is well ({unwell}): that may be what you are here for."))?;
         }
-        println!("\nRead {}, then repair what is wrong.", dir.join("brief.md").display());
+        output::print(format_args!("\nRead {}, then repair what is wrong.", dir.join("brief.md").display()))?;
         Ok(())
     }
 

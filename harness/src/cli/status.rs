@@ -10,6 +10,7 @@ use super::CliError;
 use crate::engine::Engine;
 use crate::environment::{Docker, Leases, Record, Service};
 use crate::exercise::{self, Exercise};
+use crate::output::{self, OutputError};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -45,30 +46,30 @@ impl Arguments {
         }
         if self.json {
             let rows: Vec<_> = found.iter().map(|(record, services)| json!({ "lease": record, "services": services })).collect();
-            println!("{}", json!({ "environments": rows }));
+            output::print(json!({ "environments": rows }))?;
         } else if found.is_empty() {
-            println!("Nothing runs. `harness start EXERCISE` starts something.");
+            output::print("Nothing runs. `harness start EXERCISE` starts something.")?;
         } else {
             for (record, services) in &found {
-                show(record, services, exercises.as_deref());
+                show(record, services, exercises.as_deref())?;
             }
         }
         Ok(())
     }
 }
 
-fn show(record: &Record, services: &[Service], exercises: Option<&Path>) {
-    println!("{} in {}", record.exercise, record.folder.display());
+fn show(record: &Record, services: &[Service], exercises: Option<&Path>) -> Result<(), OutputError> {
+    output::print(format_args!("{} in {}", record.exercise, record.folder.display()))?;
     let exercise = exercises.and_then(|exercises| Exercise::find(&record.exercise, exercises).ok());
     if let (Some(exercise), Ok(started)) = (exercise, record.started.parse::<jiff::Timestamp>()) {
         let minutes = jiff::Timestamp::now().duration_since(started).as_secs() / 60;
         let limit = i64::from(exercise.manifest.time_limit_minutes);
         let left = if minutes <= limit { format!("{} left", limit - minutes) } else { format!("{} over", minutes - limit) };
-        println!("{minutes} of {limit} minutes have passed, {left}");
+        output::print(format_args!("{minutes} of {limit} minutes have passed, {left}"))?;
     }
     if services.is_empty() {
-        println!("stopped; `harness start {} --dir {}` starts it again", record.exercise, record.folder.display());
-        return;
+        output::print(format_args!("stopped; `harness start {} --dir {}` starts it again", record.exercise, record.folder.display()))?;
+        return Ok(());
     }
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(["SERVICE", "STATE", "ADDRESS"]);
@@ -79,11 +80,12 @@ fn show(record: &Record, services: &[Service], exercises: Option<&Path>) {
         let addresses: Vec<String> = service.published.iter().map(|(_, port)| format!("http://127.0.0.1:{port}")).collect();
         table.add_row([service.name.clone(), format!("{}{exited}{health}{since}", service.state), addresses.join(" ")]);
     }
-    println!("{}", table.trim_fmt());
+    output::print(table.trim_fmt())?;
     let pager = services.iter().find(|service| service.name == "pager").and_then(|pager| pager.published.first());
     if let Some((_, port)) = pager {
-        println!("\nWhom your alerts have reached: http://127.0.0.1:{port}");
+        output::print(format_args!("\nWhom your alerts have reached: http://127.0.0.1:{port}"))?;
     }
+    Ok(())
 }
 
 /// How long ago a moment was, in words.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::CliError;
 use crate::engine::Engine;
 use crate::environment::{Docker, Leases, Sweep, sweep};
+use crate::output;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  harness stop --dir work/model-down\n  harness stop --dir work/model-down --remove")]
@@ -22,7 +23,7 @@ impl Arguments {
         let dir = super::folder(&self.dir)?;
         let leases = Leases::open().map_err(CliError::Leases)?;
         let Some(lease) = leases.of_folder(&dir).map_err(CliError::Leases)? else {
-            eprintln!("nothing was started in {}", dir.display());
+            output::say(format_args!("nothing was started in {}", dir.display()));
             return Ok(());
         };
         let engine = Engine::connect().await?;
@@ -33,7 +34,7 @@ impl Arguments {
         if self.remove {
             lease.end().map_err(CliError::Leases)?;
         }
-        eprintln!("stopped; your files stay in {}", dir.display());
+        output::say(format_args!("stopped; your files stay in {}", dir.display()));
         Ok(())
     }
 }

@@ -19,7 +19,7 @@ use futures_util::future::join_all;
 use futures_util::{Stream, StreamExt};
 use tokio::io::AsyncWrite;
 use tokio::process::Child;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::io::ReaderStream;
 
 use super::sweep::{Sweep, sweep};
@@ -178,8 +178,8 @@ impl Docker {
         self.compose(&arguments).await
     }
 
-    /// Starts services of a submission, as their file says and, if that fails or takes too long, each for itself: one that
-    /// cannot start must not keep the others from it. What could not be started is said, and is not an error.
+    /// Starts services of a submission, as their file says and, if that fails or takes too long, each for itself, again within
+    /// the limit: one that cannot start must not keep the others from it. What could not be started is said, and is not an error.
     pub async fn start_each(&self, services: &[String], limit: Duration) -> Result<Vec<String>, EnvironmentError> {
         let names = services.iter().map(String::as_str);
         let arguments: Vec<&str> = ["up", "--detach", "--no-build", "--quiet-pull"].into_iter().chain(names).collect();
@@ -188,11 +188,12 @@ impl Docker {
             Ok(Err(error)) => vec![error.to_string()],
             Err(_) => vec![format!("not everything was started within {} s, as one service waits for another", limit.as_secs())],
         };
+        let deadline = Instant::now() + limit;
         for service in services {
-            match timeout(limit, self.start_only(std::slice::from_ref(service))).await {
+            match timeout_at(deadline, self.start_only(std::slice::from_ref(service))).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => complaints.push(format!("`{service}` could not be started: {error}")),
-                Err(_) => complaints.push(format!("`{service}` was not started within {} s", limit.as_secs())),
+                Err(_) => complaints.push(format!("`{service}` was not started: the others took {} s", limit.as_secs())),
             }
         }
         // Whether it was the engine that failed, and not the submission, is told by the engine.
@@ -313,13 +314,53 @@ impl Docker {
         let options = KillContainerOptionsBuilder::new().signal("SIGKILL").build();
         let killed = self.engine.api.kill_container(&self.container(service), Some(options)).await;
         drop(self.refusable(killed).await?);
-        Ok(Disturbance { fault: "kill".to_owned(), target: service.to_owned() })
+        Ok(Disturbance { fault: Fault::Kill, target: service.to_owned() })
+    }
+
+    /// Pauses a service: it keeps its connections and answers nobody. One that died by itself a moment before answers nobody either.
+    pub async fn pause(&self, service: &str) -> Result<Disturbance, EnvironmentError> {
+        let paused = self.engine.api.pause_container(&self.container(service)).await;
+        drop(self.refusable(paused).await?);
+        Ok(Disturbance { fault: Fault::Pause, target: service.to_owned() })
+    }
+
+    /// Kills the process of a service from outside its container, as a crash does: what the engine does about it is the service's
+    /// restart policy. (A kill by the engine's API counts as a stop by hand, and switches that policy off.) `tools` is an image of
+    /// ours with a shell. One that is dead already has crashed already.
+    pub async fn crash(&self, service: &str, tools: &str) -> Result<(), EnvironmentError> {
+        let Some((pid, container)) = self.process(service).await? else { return Ok(()) };
+        let mut command = self.engine.command();
+        command.args(["run", "--rm", "--pid", "host", "--network", "none", "--user", "0", "--cap-drop", "ALL", "--cap-add", "KILL", "--read-only"]);
+        command.args(["--security-opt", "no-new-privileges", "--memory", "32m", "--pids-limit", "16", "--label"]);
+        command.arg(format!("modeldown.lease={}", self.lease)).arg(tools);
+        // The number may have become another process's meanwhile.
+        command.args(["sh", "-c", r#"grep -q "$2" "/proc/$1/cgroup" && kill -KILL "$1""#, "sh"]).arg(pid.to_string()).arg(&container);
+        let failed = |output: String| EnvironmentError::Compose { command: format!("run {tools}"), output, owner: Owner::Grader };
+        let output = engine::run(command, None).await.map_err(|error| failed(error.to_string()))?;
+        if output.status.success() || self.process(service).await? != Some((pid, container)) {
+            return Ok(());
+        }
+        Err(failed(engine::tail(&output.stderr)))
+    }
+
+    /// The id that a service's first process has on the host, and its container's; `None` where it does not run.
+    async fn process(&self, service: &str) -> Result<Option<(i64, String)>, EnvironmentError> {
+        let container = match self.engine.api.inspect_container(&self.container(service), None::<InspectContainerOptions>).await {
+            Ok(container) => container,
+            Err(error) => return self.refusable(Err(error)).await.map(|_| None),
+        };
+        let pid = container.state.and_then(|state| state.pid).filter(|pid| *pid > 0);
+        Ok(pid.zip(container.id))
     }
 
     /// Ends a disturbance; says why the engine could not, where the submission is what keeps it from it.
     pub async fn mend(&self, disturbance: Disturbance) -> Result<Result<(), String>, EnvironmentError> {
-        let started = self.engine.api.start_container(&self.container(&disturbance.target), None::<StartContainerOptions>).await;
-        self.refusable(started).await
+        let container = self.container(&disturbance.target);
+        let mended = match disturbance.fault {
+            Fault::Kill => self.engine.api.start_container(&container, None::<StartContainerOptions>).await,
+            Fault::Pause => self.engine.api.unpause_container(&container).await,
+        };
+        self.refusable(mended).await
     }
 
     /// Unpacks an archive in a folder of a service; says why the engine could not, where the submission is what keeps it from it.
@@ -517,10 +558,29 @@ async fn stdout(piece: Result<LogOutput, bollard::errors::Error>) -> Option<std:
 /// A fault that is held until [`Docker::mend`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disturbance {
-    /// Its kind, such as `kill`.
-    pub fault: String,
+    /// Its kind.
+    pub fault: Fault,
     /// The service that it hits.
     pub target: String,
+}
+
+/// What can be done to a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It is dead.
+    Kill,
+    /// It is paused.
+    Pause,
+}
+
+impl Fault {
+    /// Its name, as histories have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::Pause => "pause",
+        }
+    }
 }
 
 /// A change of a container's state.

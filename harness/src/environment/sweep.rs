@@ -3,21 +3,23 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use bollard::errors::Error;
 use bollard::query_parameters::{
     ListContainersOptionsBuilder, ListImagesOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
     RemoveImageOptionsBuilder, RemoveVolumeOptions,
 };
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use tokio::time::sleep;
 
 use super::docker::EnvironmentError;
 use super::lease::Leases;
 use crate::engine::Engine;
+use crate::output;
 
 /// How many looks there are at most; a `docker compose` that was killed may create things for a moment longer.
 const LOOKS: u32 = 100;
-/// After how many looks that end in the same refusal it is taken for an answer: an engine may hold on to a network until it is started
-/// anew.
+/// After how many looks in a row that remove nothing a refusal is taken for an answer: an engine may hold on to a network until it
+/// is started anew.
 const REFUSED: u32 = 20;
 
 /// What is swept.
@@ -32,20 +34,20 @@ pub enum Sweep {
 /// Removes what belongs to a lease until two looks in a row find nothing.
 pub async fn sweep(engine: &Engine, lease: &str, what: Sweep) -> Result<(), EnvironmentError> {
     let filters = HashMap::from([("label", vec![format!("modeldown.lease={lease}")])]);
-    let (mut quiet, mut refused, mut last) = (0, 0, Ok(()));
+    let (mut quiet, mut refused, mut before, mut last) = (0, 0, usize::MAX, Ok(()));
     for _ in 0..LOOKS {
-        match look(engine, &filters, what).await {
-            Ok(0) => quiet += 1,
-            Ok(_) => (quiet, refused) = (0, 0),
-            // Someone else may remove the same thing just now; what stays is found by the next look.
-            Err(error) => (quiet, refused, last) = (0, refused + 1, Err(error)),
-        }
+        let Look { found, refusal } = look(engine, &filters, what).await?;
+        quiet = if found == 0 { quiet + 1 } else { 0 };
         if quiet == 2 {
             return Ok(());
         }
+        // As long as something goes, the rest may follow: a network goes after its containers.
+        refused = if refusal.is_none() || found < before { 0 } else { refused + 1 };
+        last = refusal.map_or(Ok(()), |error| Err(error.into()));
         if refused == REFUSED {
             return last;
         }
+        before = found;
         sleep(Duration::from_millis(200)).await;
     }
     last
@@ -59,7 +61,7 @@ pub async fn sweep_dead(engine: &Engine, leases: &Leases) -> Result<usize, Envir
     for lease in dead {
         if let Err(error) = sweep(engine, &lease.record.id, Sweep::Everything).await {
             engine.api.ping().await?;
-            eprintln!("something of an earlier command could not be removed (starting the engine anew helps): {error}");
+            output::say(format_args!("something of an earlier command could not be removed (starting the engine anew helps): {error}"));
             continue;
         }
         lease.end().map_err(EnvironmentError::Leases)?;
@@ -68,33 +70,50 @@ pub async fn sweep_dead(engine: &Engine, leases: &Leases) -> Result<usize, Envir
     Ok(count)
 }
 
-async fn look(engine: &Engine, filters: &HashMap<&str, Vec<String>>, what: Sweep) -> Result<usize, EnvironmentError> {
+/// What a look found and could not remove.
+struct Look {
+    /// How many things there were.
+    found: usize,
+    /// Why one of them stays, if one does.
+    refusal: Option<Error>,
+}
+
+impl Look {
+    /// Counts a removal. What is gone, or on its way, is no refusal: someone else may remove the same thing just now.
+    fn count(&mut self, removed: Result<(), Error>) {
+        self.found += 1;
+        match removed {
+            Ok(()) | Err(Error::DockerResponseServerError { status_code: 404, .. }) => {}
+            Err(Error::DockerResponseServerError { status_code: 409, message }) if message.contains("already in progress") => {}
+            Err(error) => self.refusal = Some(error),
+        }
+    }
+}
+
+async fn look(engine: &Engine, filters: &HashMap<&str, Vec<String>>, what: Sweep) -> Result<Look, EnvironmentError> {
     let api = &engine.api;
-    let mut found = 0;
+    let mut look = Look { found: 0, refusal: None };
     let all = ListContainersOptionsBuilder::new().all(true).filters(filters).build();
-    // All at once: one that ends slowly must not hold up the others.
+    // All at once, and each to its end: one that ends slowly or is refused must not hold up the others.
     let removals = api.list_containers(Some(all)).await?.into_iter().map(|container| {
-        found += 1;
         // Volumes without a name carry no label and go with their container.
         let options = RemoveContainerOptionsBuilder::new().force(true).v(what == Sweep::Everything).build();
         async move { api.remove_container(&container.id.unwrap_or_default(), Some(options)).await }
     });
-    try_join_all(removals.collect::<Vec<_>>()).await?;
+    join_all(removals).await.into_iter().for_each(|removed| look.count(removed));
     for network in api.list_networks(Some(ListNetworksOptionsBuilder::new().filters(filters).build())).await? {
-        found += 1;
-        api.remove_network(&network.id.unwrap_or_default()).await?;
+        look.count(api.remove_network(&network.id.unwrap_or_default()).await);
     }
     if what == Sweep::Running {
-        return Ok(found);
+        return Ok(look);
     }
     let volumes = api.list_volumes(Some(ListVolumesOptionsBuilder::new().filters(filters).build())).await?;
     for volume in volumes.volumes.unwrap_or_default() {
-        found += 1;
-        api.remove_volume(&volume.name, None::<RemoveVolumeOptions>).await?;
+        look.count(api.remove_volume(&volume.name, None::<RemoveVolumeOptions>).await);
     }
     for image in api.list_images(Some(ListImagesOptionsBuilder::new().filters(filters).build())).await? {
-        found += 1;
-        api.remove_image(&image.id, Some(RemoveImageOptionsBuilder::new().force(true).build()), None).await?;
+        let options = RemoveImageOptionsBuilder::new().force(true).build();
+        look.count(api.remove_image(&image.id, Some(options), None).await.map(drop));
     }
-    Ok(found)
+    Ok(look)
 }

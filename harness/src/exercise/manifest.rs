@@ -143,6 +143,9 @@ pub struct Input {
     pub stored: bool,
     /// How its values are distributed.
     pub distribution: Distribution,
+    /// How they are distributed where an exam lets its input drift; as ever without it.
+    #[serde(default)]
+    pub drifted: Option<Distribution>,
 }
 
 /// How values are distributed.

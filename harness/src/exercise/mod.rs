@@ -15,7 +15,7 @@ pub use manifest::{
     Alerts, Background, Break, Budget, Contract, Difficulty, Distribution, Edit, EngineKind, ExerciseImage, Inference, Input, Manifest, Models,
     PlatformService, Ready, ReleaseCommands, Role,
 };
-pub use seed::{NoSeed, Row, Seed, accounts, request_body, rows};
+pub use seed::{NoSeed, Population, Row, Seed, accounts, request_body, rows};
 pub use workspace::{VARIANT_FILE, Variant, VariantFile, render_workspace};
 
 /// Files by their path relative to some folder, with `/` between the parts.
@@ -317,7 +317,7 @@ mod tests {
     fn a_seed_gives_the_same_rows_for_ever() {
         let exercise = model_down();
         let mut random = Seed::new("fixed").expect("it is a seed").stream("model-down", "rows");
-        let drawn = rows(&exercise.manifest.inputs, 2, &mut random);
+        let drawn = rows(&exercise.manifest.inputs, Population::Usual, 2, &mut random);
         insta::assert_snapshot!(request_body(&exercise.manifest.inputs, "account", &drawn[0]));
         assert_eq!(accounts(&exercise.manifest.inputs, &drawn).as_object().map(serde_json::Map::len), Some(2));
     }

@@ -75,10 +75,20 @@ pub struct Row {
     pub before: Vec<f64>,
 }
 
+/// Which transactions are drawn from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Population {
+    /// As in training.
+    Usual,
+    /// As an exercise says that they drift.
+    Drifted,
+}
+
 /// Draws transactions; features are rounded to four places so that every machine draws the same.
-pub fn rows(inputs: &[Input], count: usize, random: &mut ChaCha8Rng) -> Vec<Row> {
+pub fn rows(inputs: &[Input], population: Population, count: usize, random: &mut ChaCha8Rng) -> Vec<Row> {
     let draw = |input: &Input, random: &mut ChaCha8Rng| {
-        let value = match input.distribution {
+        let drifted = if population == Population::Drifted { input.drifted.as_ref() } else { None };
+        let value = match *drifted.unwrap_or(&input.distribution) {
             Distribution::Uniform { low, high } => low + (high - low) * unit(random),
             Distribution::Lognormal { mu, sigma } => {
                 // Box and Muller's transform.

@@ -4,7 +4,7 @@ use globset::{Glob, GlobSetBuilder};
 use minijinja::{Environment, UndefinedBehavior, context};
 use serde::{Deserialize, Serialize};
 
-use super::{Exercise, ExerciseError, Files, Seed, accounts, request_body, rows, seed};
+use super::{Exercise, ExerciseError, Files, Population, Seed, accounts, request_body, rows, seed};
 use crate::compose::{COMPOSE_FILE, ComposeFile};
 use crate::document::{self, Problem, Problems};
 
@@ -118,7 +118,7 @@ pub fn render_workspace(exercise: &Exercise, variant: &Variant) -> Result<Files,
     let manifest = &exercise.manifest;
     let seed = variant.seed.clone().unwrap_or_else(|| Seed::new("reference").unwrap_or_else(Seed::fresh));
     let mut random = seed.stream(&manifest.id, "background");
-    let drawn = rows(&manifest.inputs, 500, &mut random);
+    let drawn = rows(&manifest.inputs, Population::Usual, 500, &mut random);
     let account = &exercise.contract.inference.account;
     let bodies = drawn.iter().map(|row| request_body(&manifest.inputs, account, row) + "\n").collect::<String>();
     files.insert(ROWS_FILE.to_owned(), bodies.into_bytes());

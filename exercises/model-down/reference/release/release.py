@@ -42,7 +42,7 @@ LOCK = Path("/tmp/release.lock")  # noqa: S108  # one release at a time in this 
 # The gate: what a version must reach on golden data.
 MIN_AUC = 0.80
 MAX_P95_S = 0.100
-WARM_UP = 5
+WARM_UP = 2
 TIMED = 40
 
 # How long the balancer and a replica may take for a step.

@@ -89,6 +89,12 @@ impl Work {
         match command {
             Command::Sync { id } => self.output.say(Event::Sync { id, at_ns: self.output.now_ns() }),
             Command::Rows { rows } => self.rows = rows,
+            Command::Use { first, count } if count > 0 && count <= self.rows.len() && first <= self.rows.len() - count => {
+                self.traffic.restrict(first..first + count);
+            }
+            Command::Use { first, count } => {
+                self.output.say(Event::Fault { message: format!("there are no {count} rows from {first} on") });
+            }
             Command::Traffic { request, rate_per_second } if rate_per_second > 0.0 && rate_per_second <= 10_000.0 => {
                 self.running = None;
                 self.running = Some(self.traffic.start(request, self.rows.clone(), rate_per_second));

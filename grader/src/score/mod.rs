@@ -1,0 +1,165 @@
+//! The score: points repaired, of what was broken, less what was broken anew.
+//!
+//! A check that failed on the untouched variant is a *repair*: it earns its points by passing. Every other check is a *guard*:
+//! it earns nothing, and costs its points by failing. Guards that stand on the same root (by `needs`) are one cluster, of
+//! which only the dearest failure is charged: one cause is paid for once. Where two are equally dear it is the one whose id comes
+//! first, so that the order of a rubric says nothing but in which order a report lists checks. The reference's own grade has
+//! nothing to repair, and begins at 100.
+//!
+//! What there is to repair is worth 100 together. Each break weighs as many parts as minutes that a good candidate needs for it, and
+//! shares them among the checks that fail because of it, by their points; a check that fails because of two breaks gets both shares.
+//! What a break breaks behind another that masks it neither earns nor costs. No seed picks two such breaks; people may.
+//!
+//! `docs/scoring.md` explains all of this to people who hire.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::check::{Check, Judgement, Rubric};
+use crate::history::Manifest;
+
+/// What a check is to the score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// It was broken, and earns its points by passing.
+    Repair,
+    /// It was fine, and costs its points by failing.
+    Guard,
+    /// It was broken behind another break that masks it: nobody could see it, so it neither earns nor costs.
+    Hidden,
+}
+
+/// A score of 100, as an interval: wide where something was not graded.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Score {
+    /// With everything that was not graded failed.
+    pub low: f64,
+    /// With everything that was not graded passed.
+    pub high: f64,
+    /// What is asked for.
+    pub pass_mark: u32,
+    /// What each check gave or took, in points of 100, at the low end.
+    pub items: BTreeMap<String, Item>,
+}
+
+/// What a check gave or took.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Item {
+    /// What it is to the score.
+    pub part: Part,
+    /// What it could give (a repair) or take (a guard), in points of 100.
+    pub of: f64,
+    /// What it gave, or took where it is negative.
+    pub earned: f64,
+}
+
+/// What a score says of a candidate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// At or above the pass mark.
+    Passed,
+    /// Below it.
+    Failed,
+    /// On either side of it, depending on what was not graded.
+    NotGraded,
+}
+
+impl Score {
+    /// Which side of the pass mark it is on.
+    pub fn outcome(&self) -> Outcome {
+        let mark = f64::from(self.pass_mark);
+        match (self.low >= mark, self.high >= mark) {
+            (true, _) => Outcome::Passed,
+            (false, false) => Outcome::Failed,
+            (false, true) => Outcome::NotGraded,
+        }
+    }
+}
+
+/// Scores judgements. A check without a judgement counts as not graded.
+pub fn score(judgements: &BTreeMap<String, Judgement>, rubric: &Rubric, manifest: &Manifest) -> Score {
+    let weights = weights(rubric, manifest);
+    let start = if weights.is_empty() { 100.0 } else { 0.0 };
+    let shares = |check: &Check| judgements.get(&check.id).map_or((0.0, 1.0), |judgement| judgement.verdict.shares());
+    let low = items(rubric, manifest, &weights, |check| shares(check).0);
+    let high = items(rubric, manifest, &weights, |check| shares(check).1);
+    let total = |items: &BTreeMap<String, Item>| tenths((start + items.values().map(|item| item.earned).sum::<f64>()).clamp(0.0, 100.0));
+    let rounded = |item: Item| Item { of: tenths(item.of), earned: tenths(item.earned), ..item };
+    let (low_total, high_total) = (total(&low), total(&high));
+    let items = low.into_iter().map(|(id, item)| (id, rounded(item))).collect();
+    Score { low: low_total, high: high_total, pass_mark: manifest.pass_mark, items }
+}
+
+/// What each repair is worth, of 100.
+fn weights<'a>(rubric: &'a Rubric, manifest: &Manifest) -> BTreeMap<&'a str, f64> {
+    let mut weights: BTreeMap<&str, f64> = BTreeMap::new();
+    for one in manifest.breaks.values() {
+        let failing = || rubric.checks.iter().filter(|check| one.fails.contains(&check.id) && manifest.baseline.contains(&check.id));
+        let points: u32 = failing().map(|check| check.points).sum();
+        for check in failing() {
+            *weights.entry(&check.id).or_default() += f64::from(one.minutes * check.points) / f64::from(points);
+        }
+    }
+    let whole: f64 = weights.values().sum();
+    for weight in weights.values_mut() {
+        *weight *= 100.0 / whole;
+    }
+    weights
+}
+
+/// What each check gives or takes, in points of 100.
+fn items(rubric: &Rubric, manifest: &Manifest, weights: &BTreeMap<&str, f64>, share: impl Fn(&Check) -> f64) -> BTreeMap<String, Item> {
+    let mut items = BTreeMap::new();
+    // The dearest failed guard of every cluster so far.
+    let mut charged: BTreeMap<&str, (&str, f64)> = BTreeMap::new();
+    for check in &rubric.checks {
+        let (part, of) = worth(check, manifest, weights);
+        let earned = if part == Part::Repair { of * share(check) } else { 0.0 };
+        items.insert(check.id.clone(), Item { part, of, earned });
+        let cost = of * (1.0 - share(check));
+        if part == Part::Guard && cost > 0.0 {
+            let dearest = charged.entry(root(check, rubric)).or_insert((&check.id, cost));
+            let is_dearer = cost.total_cmp(&dearest.1).then_with(|| dearest.0.cmp(check.id.as_str())).is_gt();
+            if is_dearer {
+                *dearest = (&check.id, cost);
+            }
+        }
+    }
+    for (check, cost) in charged.into_values() {
+        if let Some(item) = items.get_mut(check) {
+            item.earned = -cost;
+        }
+    }
+    items
+}
+
+/// What a check is to the score, and how many points of 100 it could give or take.
+fn worth(check: &Check, manifest: &Manifest, weights: &BTreeMap<&str, f64>) -> (Part, f64) {
+    let is_broken = || manifest.breaks.values().any(|one| one.fails.contains(&check.id));
+    match weights.get(check.id.as_str()) {
+        Some(weight) => (Part::Repair, *weight),
+        None if is_broken() => (Part::Hidden, 0.0),
+        None => (Part::Guard, f64::from(check.points)),
+    }
+}
+
+/// The check on which a check stands in the end. A rubric's `needs` point backwards only.
+fn root<'a>(check: &'a Check, rubric: &'a Rubric) -> &'a str {
+    let need = check.needs.first().and_then(|need| rubric.checks.iter().find(|other| other.id == *need));
+    need.map_or(&check.id, |need| root(need, rubric))
+}
+
+fn tenths(value: f64) -> f64 {
+    let rounded = (value * 10.0).round() / 10.0;
+    // No negative zero in a report.
+    if rounded == 0.0 { 0.0 } else { rounded }
+}
+
+#[cfg(test)]
+mod examples;
+#[cfg(test)]
+mod tests;
