@@ -179,7 +179,7 @@ fn a_clock_that_is_set_costs_nobody_a_point() {
         command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", &clock).envs(settings);
     });
     std::fs::write(&clock, "+3600").expect("writable");
-    exam.end(&out).is_an_interval(&CHECKS, "its clock was set forward by 3600 s");
+    exam.end(&out).is_an_interval(&CHECKS, "its clock was set forward by");
 }
 
 /// Busy loops on the machine, beside the containers and with the same rights, while the second phase is held.

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::{View, ms, percent, share};
 use crate::exam::Exam;
-use crate::history::{History, Phases};
+use crate::history::{History, Phases, What};
 
 /// A request that left later than this was late.
 const LATE_NS: u64 = 20_000_000;
@@ -19,6 +19,9 @@ const SENT_SHARE: f64 = 0.98;
 /// The share of looks at the canary that must be well.
 const CANARY_SHARE: f64 = 0.97;
 
+/// A submission that uses more of the machine than this share keeps everyone from working, itself and the driver: what its users get then
+/// is its own doing. The reference uses a third of it on two processors.
+const OWN_DOING: f64 = 0.5;
 /// In a shorter window a request more or less is a share too large to say anything.
 const SHORTEST_NS: u64 = 2_000_000_000;
 
@@ -47,11 +50,27 @@ pub(super) fn failed(controls: &[Control], history: &History, phases: &Phases, e
         return None;
     }
     let view = View::new(history, phases, window.clone());
+    if spent(&view) > OWN_DOING {
+        return None;
+    }
     controls.iter().find_map(|control| match control {
         Control::Schedule => schedule(&view, exam),
         Control::Punctuality => punctuality(&view, exam),
         Control::Canary => canary(&view),
     })
+}
+
+/// Which share of the machine's processors the submission used; 0 where nobody counted.
+fn spent(view: &View<'_>) -> f64 {
+    let (mut used, mut of) = (0, 0);
+    for (_, event) in view.events() {
+        if let What::Spent { used_ms, of_ms } = event.what {
+            (used, of) = (used + used_ms, of + of_ms);
+        }
+    }
+    #[allow(clippy::cast_precision_loss, reason = "an exam has far fewer than 2^52 ms")]
+    let share = if of == 0 { 0.0 } else { used as f64 / of as f64 };
+    share
 }
 
 fn schedule(view: &View<'_>, exam: &Exam) -> Option<String> {

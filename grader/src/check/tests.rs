@@ -618,6 +618,16 @@ fn what_fails_on_our_side_is_not_graded() {
         true
     });
     assert!(is_not_graded(&late, "answers-fast") && is_not_graded(&late, "kill-gap"));
+    let with_use = |used_ms: u64| {
+        let mut history = late.clone();
+        let at = history.events.iter().position(|event| event.at_ns > 10 * SECOND).expect("it is longer");
+        let at_ns = history.events[at].at_ns;
+        history.events.insert(at, Event { at_ns, what: What::Spent { used_ms, of_ms: 4_000 } });
+        history
+    };
+    assert!(is_not_graded(&with_use(1_900), "answers-fast"));
+    // Who takes the machine for itself is late by itself.
+    assert!(!is_not_graded(&with_use(2_100), "answers-fast") && is_not_graded(&with_use(2_100), "kill-gap"));
     // What does not depend on when requests were sent is judged all the same.
     assert!(["champion-served", "memory-budget", "dashboard-alive"].iter().all(|check| !is_not_graded(&late, check)));
     let hiccup = seconds("release-good").start * SECOND..seconds("release-good").start * SECOND + SECOND / 5;

@@ -88,10 +88,11 @@ impl Arguments {
             interrupt = Interrupt::next() => Err(interrupt.into()),
         };
         std::fs::remove_file(&reserve).map_err(Shared::file(&reserve))?;
-        progress.step("cleaning up");
         let closed = tokio::select! {
-            closed = close(&engine, lease) => closed,
+            biased;
+            // It listens by the time at which the clean-up is told of.
             interrupt = Interrupt::next() => Err(interrupt.into()),
+            closed = close(&engine, lease, &progress) => closed,
         };
         progress.done();
         if let Err(error) = closed {
@@ -111,7 +112,8 @@ impl Arguments {
     }
 }
 
-async fn close(engine: &Engine, lease: Lease) -> Result<(), Shared> {
+async fn close(engine: &Engine, lease: Lease, progress: &Progress) -> Result<(), Shared> {
+    progress.step("cleaning up");
     sweep(engine, &lease.record.id, Sweep::Everything).await?;
     lease.end().map_err(Shared::Leases)
 }

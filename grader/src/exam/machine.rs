@@ -2,13 +2,14 @@
 //!
 //! - The wall clock. Nothing of ours reads it, but the submission's Prometheus does, and what the feature store knows is dated by it: where
 //!   someone sets it, or a machine that slept wakes up, nobody can say what an alert would have done.
+//! - The processors. Where the driver is late, somebody kept it from working: what the submission uses says whether it was the submission.
 //! - The engine's disk. Engines do not limit what a container writes. What a submission writes beyond its share ends the service that
 //!   wrote it; a disk that others filled is a fault of the machine's.
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant, SystemTime};
 
-use harness::environment::Docker;
+use harness::environment::{Docker, Usage};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::ExamError;
@@ -16,6 +17,8 @@ use crate::history::{Recorder, What};
 
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often processor time is counted: each look costs the engine a few milliseconds a container.
+const COUNT: Duration = Duration::from_secs(2);
 /// How far the wall clock may get away from the monotonic one between two looks: far more than any clock is corrected by.
 const STEP: Duration = Duration::from_secs(2);
 /// Below so many bytes the engine's disk is full.
@@ -27,10 +30,26 @@ const SHARE: u64 = 1 << 30;
 /// Watches the machine for as long as it behaves.
 pub(super) async fn watch(environment: Docker, submitted: Vec<String>, recorder: Recorder) -> Result<(), ExamError> {
     let watched = async {
-        tokio::try_join!(clock(), disk(&environment, &submitted, &recorder))?;
+        tokio::try_join!(clock(), disk(&environment, &submitted, &recorder), processors(&environment, &submitted, &recorder))?;
         Ok(())
     };
     watched.await
+}
+
+/// Records what the submission uses of the processors.
+async fn processors(environment: &Docker, submitted: &[String], recorder: &Recorder) -> Result<Infallible, ExamError> {
+    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let mut ticks = interval(COUNT);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut usage = Usage::default();
+    // What was used before the exam is none of its business.
+    usage.look(environment, submitted).await?;
+    ticks.reset();
+    loop {
+        ticks.tick().await;
+        let spent = usage.look(environment, submitted).await?;
+        recorder.record(What::Spent { used_ms: ms(spent.used), of_ms: ms(spent.of) }).await?;
+    }
 }
 
 /// Ends where the wall clock was set.

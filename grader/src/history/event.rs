@@ -182,6 +182,13 @@ pub enum What {
         /// Its IP addresses at that moment.
         addresses: Vec<String>,
     },
+    /// How much of the machine's processors the submission used since the last such event.
+    Spent {
+        /// Milliseconds of processor time that its services used.
+        used_ms: u64,
+        /// Milliseconds that there were, of all processors together.
+        of_ms: u64,
+    },
     /// The driver reports a fault of its own.
     DriverFault {
         /// What went wrong.
