@@ -1,0 +1,356 @@
+// Rules over a timeline. Everything that a rule does with its expression's value is Prometheus' own (rules.Group.Eval): `for`,
+// keep_firing_for, limits, templates in labels, ALERTS, staleness of results. Only where the value comes from differs: in
+// lockstep an instant query each time, else one range query for a run of evaluations.
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"sort"
+	"sync"
+	"time"
+
+	"modeldown/replay/store"
+	"modeldown/replay/wire"
+
+	"github.com/go-kit/log"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/rules"
+)
+
+// Set is all rules, ready to run over timelines.
+type Set struct {
+	Config  *Config
+	Units   []*Unit
+	engine  *promql.Engine
+	metrics *rules.Metrics
+	budgets map[*Rule]*Budget
+	begins  map[*Unit]int64
+
+	mu   sync.Mutex
+	over map[*Rule]string
+}
+
+// NewSet prepares rules. The context bounds all of them together.
+func NewSet(ctx context.Context, cfg *Config, engine *promql.Engine, limits wire.Limits) *Set {
+	s := &Set{
+		Config: cfg, Units: Order(cfg.Rules), engine: engine,
+		metrics: rules.NewGroupMetrics(nil), budgets: map[*Rule]*Budget{}, over: map[*Rule]string{},
+	}
+	for _, r := range cfg.Rules {
+		s.budgets[r] = NewBudget(ctx, time.Duration(limits.RuleSeconds*float64(time.Second)))
+	}
+	return s
+}
+
+// Settle is how long before a timeline's begin alerts are evaluated, so that what would be pending or firing then is.
+func (s *Set) Settle() time.Duration {
+	d := time.Duration(0)
+	for _, r := range s.Config.Rules {
+		d = max(d, r.For+r.Keep)
+	}
+	return d + 15*time.Minute
+}
+
+// Begins computes from when on each unit must be evaluated so that everything is right from `from` on, and returns from when
+// on a series must be there, not before `earliest` (all in ms).
+func (s *Set) Begins(from, earliest int64) func(labels.Labels) int64 {
+	s.begins = map[*Unit]int64{}
+	for _, u := range s.Units {
+		s.begins[u] = from
+	}
+	for i := len(s.Units) - 1; i >= 0; i-- {
+		u := s.Units[i]
+		for need, back := range u.reads {
+			s.begins[need] = max(earliest, min(s.begins[need], s.begins[u]-back.Milliseconds()-Coarse.Milliseconds()))
+		}
+	}
+	for _, u := range s.Units {
+		// A unit that reads itself may remember anything.
+		if len(u.Rules) > 1 {
+			s.begins[u] = earliest
+		}
+	}
+	type need struct {
+		look look
+		from int64
+	}
+	var needs []need
+	for _, u := range s.Units {
+		for _, r := range u.Rules {
+			at := s.begins[u] - r.Offset.Milliseconds()
+			sight := sightOf(r.Expr)
+			if sight.timeBound {
+				at = earliest
+			}
+			for _, l := range sight.looks {
+				needs = append(needs, need{l, at - l.back.Milliseconds()})
+			}
+		}
+	}
+	return func(series labels.Labels) int64 {
+		begin := int64(1<<63 - 1)
+		for _, n := range needs {
+			if n.from < begin && n.look.sees(series) {
+				begin = n.from
+			}
+		}
+		return max(begin, earliest)
+	}
+}
+
+// Timeline is one run of all rules: over quiet time, or over a trace that forks from it.
+type Timeline struct {
+	Store *store.Store
+	From  int64
+	To    int64
+	// Changes are where groups are evaluated at their own interval.
+	Changes []Span
+	// Forked timelines begin at From with every rule; what was recorded before is their origin's.
+	Forked bool
+	// Workers is how many units may be evaluated at once.
+	Workers int
+}
+
+// Run evaluates all rules over a timeline.
+func (s *Set) Run(t Timeline) Outcome {
+	done := make(map[*Unit]chan struct{}, len(s.Units))
+	outcomes := make([]Outcome, len(s.Units))
+	for _, u := range s.Units {
+		done[u] = make(chan struct{})
+	}
+	slots := make(chan struct{}, max(1, t.Workers))
+	var wait sync.WaitGroup
+	for i, u := range s.Units {
+		wait.Add(1)
+		go func() {
+			defer wait.Done()
+			defer close(done[u])
+			for _, need := range u.needs {
+				<-done[need]
+			}
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			outcomes[i] = s.runUnit(u, t)
+		}()
+	}
+	wait.Wait()
+	var all Outcome
+	for _, o := range outcomes {
+		all.Alerts = append(all.Alerts, o.Alerts...)
+		all.Errors = append(all.Errors, o.Errors...)
+	}
+	sortHistories(all.Alerts)
+	sort.SliceStable(all.Errors, func(a, b int) bool { return all.Errors[a].FirstS < all.Errors[b].FirstS })
+	return all
+}
+
+// Over says which rules were given up, and why.
+func (s *Set) Over() []wire.Limit {
+	var all []wire.Limit
+	for _, r := range s.Config.Rules {
+		if why, ok := s.over[r]; ok {
+			ref := r.Ref
+			all = append(all, wire.Limit{Kind: "limit", Rule: &ref, Message: why})
+		}
+	}
+	return all
+}
+
+func (s *Set) giveUp(r *Rule, why string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.over[r]; !ok {
+		s.over[r] = why
+	}
+}
+
+func (s *Set) givenUp(r *Rule) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.over[r]
+	return ok
+}
+
+// runUnit evaluates one unit from begin to end.
+func (s *Set) runUnit(u *Unit, t Timeline) Outcome {
+	from := t.From
+	if !t.Forked {
+		from = min(from, s.begins[u])
+	}
+	evals := make([]*evaluator, len(u.Rules))
+	type moment struct {
+		ms  int64
+		run run
+		who int
+	}
+	var all []moment
+	for i, r := range u.Rules {
+		evals[i] = s.evaluator(r, t, u.Lockstep)
+		for _, run := range moments(r.Interval, u.window, from, t.To, t.Changes) {
+			for ms := run.from; ms <= run.to; ms += run.step {
+				all = append(all, moment{ms, run, i})
+			}
+		}
+	}
+	sort.SliceStable(all, func(a, b int) bool { return all[a].ms < all[b].ms })
+	for _, m := range all {
+		evals[m.who].eval(m.ms, m.run)
+	}
+	var o Outcome
+	for _, e := range evals {
+		o.Alerts = append(o.Alerts, e.alerts()...)
+		o.Errors = append(o.Errors, e.errors...)
+	}
+	return o
+}
+
+// evaluator drives one rule as a group of its own, so that rules can be run one after the other over the whole timeline.
+type evaluator struct {
+	set      *Set
+	rule     *Rule
+	store    *store.Store
+	lockstep bool
+	expr     string
+	group    *rules.Group
+	alerting *rules.AlertingRule
+	base     rules.Rule
+
+	// current is the run whose values are at hand; nil sweep: one by one.
+	current run
+	sweep   *sweep
+
+	histories map[string]*History
+	active    map[string]bool
+	errors    []Failed
+}
+
+func (s *Set) evaluator(r *Rule, t Timeline, lockstep bool) *evaluator {
+	e := &evaluator{set: s, rule: r, store: t.Store, lockstep: lockstep, expr: r.Expr.String(),
+		histories: map[string]*History{}, active: map[string]bool{}}
+	if r.Alert {
+		// Annotations change nothing that is judged here, and would be expanded at every evaluation.
+		e.alerting = rules.NewAlertingRule(r.Ref.Name, r.Expr, r.For, r.Keep, r.Labels, labels.EmptyLabels(),
+			s.Config.External, "", true, log.NewNopLogger())
+		e.base = e.alerting
+	} else {
+		e.base = rules.NewRecordingRule(r.Ref.Name, r.Expr, r.Labels)
+	}
+	offset := r.Offset
+	e.group = rules.NewGroup(rules.GroupOptions{
+		Name: r.Ref.Group, File: r.Ref.File, Interval: r.Interval, Limit: r.Limit, Rules: []rules.Rule{e.base},
+		QueryOffset: &offset,
+		Opts: &rules.ManagerOptions{
+			ExternalURL: &url.URL{}, QueryFunc: e.query, Context: context.Background(), Appendable: t.Store,
+			Queryable: t.Store, Logger: log.NewNopLogger(), Metrics: s.metrics,
+			NotifyFunc: func(context.Context, string, ...*rules.Alert) {},
+		},
+	})
+	return e
+}
+
+// query is where the rule's own expression, and queries in its templates, get their values.
+func (e *evaluator) query(ctx context.Context, expr string, at time.Time) (promql.Vector, error) {
+	ms := at.UnixMilli()
+	if e.sweep != nil && expr == e.expr {
+		return e.sweep.next(ms), nil
+	}
+	return instant(ctx, e.set.engine, e.store.Until(ms), expr, ms)
+}
+
+// eval evaluates the rule at a moment.
+func (e *evaluator) eval(ms int64, r run) {
+	if e.set.givenUp(e.rule) {
+		return
+	}
+	budget := e.set.budgets[e.rule]
+	if !e.lockstep && r != e.current {
+		e.current, e.sweep = r, nil
+		shifted := run{r.from - e.rule.Offset.Milliseconds(), r.to - e.rule.Offset.Milliseconds(), r.step}
+		err := budget.spend(func(ctx context.Context) (err error) {
+			e.sweep, err = overRange(ctx, e.set.engine, e.store, e.expr, shifted)
+			return err
+		})
+		if errors.Is(err, ErrTooSlow) {
+			e.set.giveUp(e.rule, err.Error())
+			return
+		}
+	}
+	err := budget.spend(func(ctx context.Context) error {
+		e.group.Eval(ctx, time.UnixMilli(ms).UTC())
+		return nil
+	})
+	if errors.Is(err, ErrTooSlow) {
+		e.set.giveUp(e.rule, err.Error())
+		return
+	}
+	if err := e.base.LastError(); err != nil {
+		e.note(err, ms)
+	}
+	if e.alerting != nil {
+		e.observe(ms)
+	}
+}
+
+// note counts an error of the rule; one that asks for too much memory ends it.
+func (e *evaluator) note(err error, ms int64) {
+	var tooMany promql.ErrTooManySamples
+	if errors.As(err, &tooMany) {
+		e.set.giveUp(e.rule, err.Error())
+		return
+	}
+	for i := range e.errors {
+		if e.errors[i].Message == err.Error() {
+			e.errors[i].Count++
+			e.errors[i].LastS = float64(ms) / 1000
+			return
+		}
+	}
+	// An error may name the values of a moment; a few examples say enough.
+	if len(e.errors) >= 5 {
+		e.errors[4].Count++
+		e.errors[4].LastS = float64(ms) / 1000
+		return
+	}
+	e.errors = append(e.errors, Failed{
+		Rule: e.rule, Message: err.Error(), Count: 1, FirstS: float64(ms) / 1000, LastS: float64(ms) / 1000,
+	})
+}
+
+// observe notes which alerts have changed.
+func (e *evaluator) observe(ms int64) {
+	now := map[string]bool{}
+	e.alerting.ForEachActiveAlert(func(a *rules.Alert) {
+		if !a.ResolvedAt.IsZero() {
+			return
+		}
+		key := string(a.Labels.Bytes(nil))
+		now[key] = true
+		h := e.histories[key]
+		if h == nil {
+			h = &History{Rule: e.rule, Labels: a.Labels}
+			e.histories[key] = h
+		}
+		if n := len(h.States); n == 0 || h.States[n-1].State != a.State {
+			h.States = append(h.States, State{ms, a.State})
+		}
+	})
+	for key := range e.active {
+		if !now[key] {
+			h := e.histories[key]
+			h.States = append(h.States, State{ms, rules.StateInactive})
+		}
+	}
+	e.active = now
+}
+
+func (e *evaluator) alerts() []History {
+	var all []History
+	for _, h := range e.histories {
+		all = append(all, *h)
+	}
+	return all
+}
