@@ -1,6 +1,5 @@
 // Evaluating an expression at many moments. One range query gives the same values as an instant query at each step, and decodes
-// a sample once rather than at every step; where a range query fails, the moments are tried one by one, since the live
-// Prometheus would have failed only at some of them.
+// a sample once rather than at every step.
 
 package engine
 

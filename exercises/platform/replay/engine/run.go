@@ -219,9 +219,11 @@ type evaluator struct {
 	alerting *rules.AlertingRule
 	base     rules.Rule
 
-	// current is the run whose values are at hand; nil sweep: one by one.
-	current run
-	sweep   *sweep
+	// current is the run whose values are at hand, until a moment of it; nil sweep: one by one. chunk is how many steps
+	// fit into memory at once.
+	current      run
+	until, chunk int64
+	sweep        *sweep
 
 	histories map[string]*History
 	active    map[string]bool
@@ -261,20 +263,38 @@ func (e *evaluator) query(ctx context.Context, expr string, at time.Time) (promq
 	return instant(ctx, e.set.engine, e.store.Until(ms), expr, ms)
 }
 
+// sweepFrom evaluates the expression from a moment to the end of its run, or as far as the samples that may be held at once
+// reach. Where that fails for another reason, the moments are tried one by one: the live Prometheus would have failed only at
+// some of them.
+func (e *evaluator) sweepFrom(ms int64, r run) error {
+	e.current, e.sweep = r, nil
+	late := e.rule.Offset.Milliseconds()
+	if e.chunk == 0 {
+		e.chunk = 1 << 30
+	}
+	for {
+		e.until = min(r.to, ms+e.chunk*r.step)
+		err := e.set.budgets[e.rule].spend(func(ctx context.Context) (err error) {
+			e.sweep, err = overRange(ctx, e.set.engine, e.store, e.expr, run{ms - late, e.until - late, r.step})
+			return err
+		})
+		var tooMany promql.ErrTooManySamples
+		steps := (e.until - ms) / r.step
+		if !errors.As(err, &tooMany) || steps == 0 {
+			return err
+		}
+		e.chunk = steps / 2
+	}
+}
+
 // eval evaluates the rule at a moment.
 func (e *evaluator) eval(ms int64, r run) {
 	if e.set.givenUp(e.rule) {
 		return
 	}
 	budget := e.set.budgets[e.rule]
-	if !e.lockstep && r != e.current {
-		e.current, e.sweep = r, nil
-		shifted := run{r.from - e.rule.Offset.Milliseconds(), r.to - e.rule.Offset.Milliseconds(), r.step}
-		err := budget.spend(func(ctx context.Context) (err error) {
-			e.sweep, err = overRange(ctx, e.set.engine, e.store, e.expr, shifted)
-			return err
-		})
-		if errors.Is(err, ErrTooSlow) {
+	if !e.lockstep && (r != e.current || ms > e.until) {
+		if err := e.sweepFrom(ms, r); errors.Is(err, ErrTooSlow) {
 			e.set.giveUp(e.rule, err.Error())
 			return
 		}
