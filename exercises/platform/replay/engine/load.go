@@ -5,7 +5,9 @@
 //	order.go   which rule needs which other one first
 //	clock.go   when a group is evaluated
 //	query.go   evaluating an expression at many moments
-//	run.go     rules over a timeline, and what their alerts did
+//	budget.go  what a rule may cost
+//	run.go     rules over a timeline
+//	outcome.go what their alerts did
 //	panel.go   dashboard queries
 package engine
 

@@ -6,8 +6,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/go-kit/log"
@@ -15,47 +13,6 @@ import (
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/storage"
 )
-
-// ErrTooSlow ends a rule or query that has used up its time.
-var ErrTooSlow = errors.New("takes too long")
-
-// Budget is the time that one rule or query may still take, all timelines together, within the time for everything.
-type Budget struct {
-	left     atomic.Int64 // nanoseconds
-	total    time.Duration
-	everyone context.Context
-}
-
-// NewBudget returns a budget that ends with ctx at the latest.
-func NewBudget(ctx context.Context, d time.Duration) *Budget {
-	b := &Budget{total: d, everyone: ctx}
-	b.left.Store(int64(d))
-	return b
-}
-
-// spend runs f under what is left.
-func (b *Budget) spend(f func(ctx context.Context) error) error {
-	left := time.Duration(b.left.Load())
-	if left <= 0 || b.everyone.Err() != nil {
-		return b.exhausted()
-	}
-	ctx, cancel := context.WithTimeout(b.everyone, left)
-	defer cancel()
-	began := time.Now()
-	err := f(ctx)
-	b.left.Add(-int64(time.Since(began)))
-	if ctx.Err() != nil {
-		return b.exhausted()
-	}
-	return err
-}
-
-func (b *Budget) exhausted() error {
-	if b.everyone.Err() != nil && b.left.Load() > 0 {
-		return fmt.Errorf("%w: all rules and queries together have used up their time", ErrTooSlow)
-	}
-	return fmt.Errorf("%w: more than %s", ErrTooSlow, b.total)
-}
 
 // NewEngine returns Prometheus' engine with a bound on the samples that one evaluation may hold. A subquery without a step
 // takes the global evaluation interval, as in Prometheus.

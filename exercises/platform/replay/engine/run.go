@@ -18,6 +18,7 @@ import (
 	"github.com/go-kit/log"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/rules"
 )
 
@@ -233,13 +234,14 @@ type evaluator struct {
 func (s *Set) evaluator(r *Rule, t Timeline, lockstep bool) *evaluator {
 	e := &evaluator{set: s, rule: r, store: t.Store, lockstep: lockstep, expr: r.Expr.String(),
 		histories: map[string]*History{}, active: map[string]bool{}}
+	worded := wordedExpr{r.Expr, e.expr}
 	if r.Alert {
 		// Annotations change nothing that is judged here, and would be expanded at every evaluation.
-		e.alerting = rules.NewAlertingRule(r.Ref.Name, r.Expr, r.For, r.Keep, r.Labels, labels.EmptyLabels(),
+		e.alerting = rules.NewAlertingRule(r.Ref.Name, worded, r.For, r.Keep, r.Labels, labels.EmptyLabels(),
 			s.Config.External, "", true, log.NewNopLogger())
 		e.base = e.alerting
 	} else {
-		e.base = rules.NewRecordingRule(r.Ref.Name, r.Expr, r.Labels)
+		e.base = rules.NewRecordingRule(r.Ref.Name, worded, r.Labels)
 	}
 	offset := r.Offset
 	e.group = rules.NewGroup(rules.GroupOptions{
@@ -253,6 +255,15 @@ func (s *Set) evaluator(r *Rule, t Timeline, lockstep bool) *evaluator {
 	})
 	return e
 }
+
+// wordedExpr is an expression that knows its text: Prometheus asks for it several times at every evaluation.
+type wordedExpr struct {
+	parser.Expr
+	text string
+}
+
+// String is the text of the expression.
+func (w wordedExpr) String() string { return w.text }
 
 // query is where the rule's own expression, and queries in its templates, get their values.
 func (e *evaluator) query(ctx context.Context, expr string, at time.Time) (promql.Vector, error) {

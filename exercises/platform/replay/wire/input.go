@@ -172,10 +172,10 @@ type Limits struct {
 	Samples int `json:"samples,omitempty"`
 	// Series is how many series all rules together may record. Default 20,000.
 	Series int `json:"series,omitempty"`
-	// RuleSeconds is how long one rule may take, all traces together. Default 45.
+	// RuleSeconds is how much processor time one rule may take, all traces together. Default 45.
 	RuleSeconds float64 `json:"rule_seconds,omitempty"`
-	// Seconds is how long all rules and queries together may take, wall clock. Default 600. Which rules a run that meets
-	// a limit in seconds still evaluates depends on the machine; nothing else in the output does.
+	// Seconds is how long all rules and queries together may take, by the clock. Default 600. What is given up for a limit
+	// in seconds depends on the machine; nothing else in the output does.
 	Seconds float64 `json:"seconds,omitempty"`
 }
 
