@@ -34,38 +34,70 @@ func (p *production) changes(histories []engine.History) []routing.Change {
 // alertLines are the alerts of a trace that did anything while it was shown.
 func (p *production) alertLines(t *trace, histories []engine.History, twin bool) []any {
 	var lines []any
+	counts := map[*engine.Rule]int{}
 	for _, h := range histories {
-		changes := []wire.Change{}
-		before := "inactive"
-		for _, s := range h.States {
-			at, state := float64(s.At)/1000-float64(t.onset), s.State.String()
-			switch {
-			case s.At < t.from*1000:
-				before = state
-			case s.At < t.to*1000:
-				changes = append(changes, wire.Change{AtS: at, State: state})
-			}
+		changes := shown(t, h)
+		if len(changes) == 0 {
+			continue
 		}
-		if before != "inactive" {
-			changes = append([]wire.Change{{AtS: float64(t.from - t.onset), State: before}}, changes...)
+		if counts[h.Rule]++; counts[h.Rule] > wire.AlertsMax {
+			continue
 		}
-		if len(changes) > 0 {
-			lines = append(lines, wire.Alert{Kind: "alert", Trace: t.ID, Twin: twin, Rule: h.Rule.Ref, Labels: h.Labels.Map(), Changes: changes})
+		lines = append(lines, wire.Alert{
+			Kind: "alert", Trace: t.ID, Twin: twin, Rule: h.Rule.Ref, Labels: h.Labels.Map(), ChangesTotal: len(changes),
+			Changes: changes[:min(len(changes), wire.AlertChangesMax)],
+		})
+	}
+	for _, r := range p.cfg.Rules {
+		if n := counts[r]; n > 0 {
+			ref := r.Ref
+			lines = append(lines, wire.Count{Kind: "count", Trace: t.ID, Twin: twin, Rule: &ref, Count: n})
 		}
 	}
 	return lines
 }
 
+// shown are the changes of an alert while a trace is shown, led by the state that it had when that began.
+func shown(t *trace, h engine.History) []wire.Change {
+	var changes []wire.Change
+	before := "inactive"
+	for _, s := range h.States {
+		switch {
+		case s.At < t.from*1000:
+			before = s.State.String()
+		case s.At < t.to*1000:
+			changes = append(changes, wire.Change{AtS: float64(s.At)/1000 - float64(t.onset), State: s.State.String()})
+		}
+	}
+	if before != "inactive" {
+		changes = append([]wire.Change{{AtS: float64(t.from - t.onset), State: before}}, changes...)
+	}
+	return changes
+}
+
 // sentLines are the notifications of a trace while it was shown.
 func (p *production) sentLines(t *trace, sent []routing.Sent, twin bool) []any {
 	var lines []any
+	type key struct{ receiver, urgency string }
+	counts := map[key]int{}
+	var order []key
 	for _, s := range sent {
 		if s.At < t.from*1000 || s.At >= t.to*1000 {
+			continue
+		}
+		k := key{s.Note.Receiver, s.Note.Urgency}
+		if counts[k] == 0 {
+			order = append(order, k)
+		}
+		if counts[k]++; counts[k] > wire.NotificationsMax {
 			continue
 		}
 		n := s.Note
 		n.Trace, n.Twin, n.AtS = t.ID, twin, float64(s.At)/1000-float64(t.onset)
 		lines = append(lines, n)
+	}
+	for _, k := range order {
+		lines = append(lines, wire.Count{Kind: "count", Trace: t.ID, Twin: twin, Receiver: k.receiver, Urgency: k.urgency, Count: counts[k]})
 	}
 	return lines
 }

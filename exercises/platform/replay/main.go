@@ -20,6 +20,7 @@
 //	trace         then, trace by trace, in the input's order:
 //	alert         what each alert did, for the incident and (`twin`) for the same time without it
 //	notification  what Alertmanager would send, for both
+//	count         how many of both there were, those left out included
 //	panel         dashboard queries over both
 //	rule_error    rules that could not be evaluated at some moments
 //	limit         rules and queries that were given up because they cost too much

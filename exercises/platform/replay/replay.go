@@ -146,22 +146,27 @@ func (p *production) schedule() error {
 
 // layOut puts the recording on tape, as far as a rule or query can see it, and the windows into the traces.
 func (p *production) layOut() {
-	rules := p.rules.Begins(p.from*1000, p.begin*1000)
-	panels := p.panels.Begins(p.from*1000, p.begin*1000)
-	begins := func(l labels.Labels) int64 { return min(rules(l), panels(l)) }
-	tape := synth.NewTape(p.in, func(l labels.Labels) bool {
-		// `up` is always on tape: it tells what is healthy.
-		return begins(l) != math.MaxInt64 || l.Get(labels.MetricName) == "up"
-	})
 	intervals := synth.Intervals{ByJob: p.cfg.Scrape, Default: p.cfg.ScrapeDefault}
+	every := func(l labels.Labels) int64 { return intervals.Of(l.Get("job")) * 1000 }
+	var series []labels.Labels
+	for i := range p.in.Recording.Series {
+		series = append(series, labels.FromMap(p.in.Recording.Series[i].Labels))
+	}
+	begins := map[string]int64{}
+	demand := engine.Demand{From: p.from * 1000, To: p.to * 1000, Earliest: p.begin * 1000}
+	for i, begin := range engine.Fit(p.rules, p.panels, series, every, demand, p.in.Limits.Played) {
+		if begin == engine.Never && series[i].Get(labels.MetricName) == "up" {
+			begin = demand.From // `up` is always on tape: it tells what is healthy
+		}
+		if begin != engine.Never {
+			begins[series[i].String()] = begin
+		}
+	}
+	tape := synth.NewTape(p.in, func(l labels.Labels) bool { _, ok := begins[l.String()]; return ok })
 	p.player = synth.NewPlayer(tape, synth.NewPool(tape, p.in), p.in, intervals)
 	for i, l := range p.player.Labels() {
-		// A sample counts for a while after its scrape, so a series begins one interval earlier than it is looked at.
-		at := begins(l)
-		if at == math.MaxInt64 {
-			at = p.from * 1000
-		}
-		p.player.Begins[i] = max(p.begin, at/1000-2*intervals.Of(l.Get("job")))
+		// A sample counts for a while after its scrape, so a series begins earlier than it is looked at.
+		p.player.Begins[i] = max(p.begin, (begins[l.String()]-2*every(l))/1000)
 	}
 	windows := map[string]wire.Window{}
 	for _, w := range p.in.Windows {

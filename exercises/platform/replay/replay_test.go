@@ -36,6 +36,7 @@ type told struct {
 	rules   []wire.Rule
 	muted   []wire.Muted
 	notices []wire.Notice
+	counts  []wire.Count
 }
 
 func parse(t testing.TB, out []byte) *told {
@@ -65,6 +66,8 @@ func parse(t testing.TB, out []byte) *told {
 			take(t, line, &all.muted)
 		case "notice":
 			take(t, line, &all.notices)
+		case "count":
+			take(t, line, &all.counts)
 		case "replay", "trace":
 		default:
 			t.Fatalf("a line of kind %q", kind.Kind)
@@ -271,6 +274,52 @@ func TestLimits(t *testing.T) {
 		if !got.fires("total-outage", "Fine", false) {
 			t.Errorf("%s: the others are evaluated as ever", c.expr)
 		}
+	}
+}
+
+// A rule that looks at everything is given up before its samples are made.
+func TestSamplesThatDoNotFit(t *testing.T) {
+	in := small(`
+groups:
+- name: g
+  rules:
+  - {alert: Everything, expr: 'count({__name__=~".+"}) > 5000'}
+  - {alert: Fine, expr: 'sum(up{job="model"}) == 0'}
+`, outage)
+	in.Queries = []wire.Query{{ID: "everything", Expr: `{job=~".+"}`}, {ID: "up", Expr: "up"}}
+	in.Limits.Played = 30_000
+	got := parse(t, play(t, in))
+	if len(got.limits) != 2 || got.limits[0].Rule.Name != "Everything" || got.limits[1].Query != "everything" {
+		t.Errorf("%+v", got.limits)
+	}
+	if !got.fires("total-outage", "Fine", false) {
+		t.Error("the others are evaluated as ever")
+	}
+}
+
+// A value in a label makes a new alert at every evaluation: what is written stays bounded, and is counted.
+func TestFloodsAreCounted(t *testing.T) {
+	in := small(`
+groups:
+- name: g
+  interval: 5s
+  rules:
+  - {alert: Flood, expr: 'sum(haproxy_backend_http_responses_total)', labels: {severity: page, seen: '{{ $value }}'}}
+`, outage)
+	in.Files["alertmanager/alertmanager.yml"] = strings.ReplaceAll(in.Files["alertmanager/alertmanager.yml"], "group_by: [alertname]", "group_by: ['...']")
+	out := play(t, in)
+	got := parse(t, out)
+	alerts, pages := 0, 0
+	for _, c := range got.counts {
+		if !c.Twin && c.Rule != nil {
+			alerts = c.Count
+		}
+		if !c.Twin && c.Urgency == "page" {
+			pages = c.Count
+		}
+	}
+	if alerts <= wire.AlertsMax || pages == 0 || len(out) > 1<<20 {
+		t.Errorf("%d alerts, %d pages, %d bytes", alerts, pages, len(out))
 	}
 }
 

@@ -253,7 +253,7 @@ func replayed(t *testing.T, text string, targets []target, from, to, interval in
 	}
 	limits := wire.Limits{RuleSeconds: 60, Samples: 20_000_000}
 	set := NewSet(context.Background(), cfg, NewEngine(limits.Samples, 15*time.Second), limits)
-	set.Begins(from*1000, from*1000)
+	Fit(set, &Panels{}, nil, nil, Demand{From: from * 1000, To: to * 1000, Earliest: from * 1000}, 1)
 	st := store.New(1000)
 	for _, x := range targets {
 		times, values := x.played(from, to, interval)
@@ -353,7 +353,7 @@ func TestCoarseStepsAreAtMostAMinuteLate(t *testing.T) {
 	cfg.loadRules("rules.yml", catalogue, 15*time.Second, 0)
 	limits := wire.Limits{RuleSeconds: 60, Samples: 20_000_000}
 	set := NewSet(context.Background(), cfg, NewEngine(limits.Samples, 15*time.Second), limits)
-	set.Begins(from*1000, from*1000)
+	Fit(set, &Panels{}, nil, nil, Demand{From: from * 1000, To: to * 1000, Earliest: from * 1000}, 1)
 	st := store.New(1000)
 	for _, x := range targets {
 		times, values := x.played(from, to, 15)

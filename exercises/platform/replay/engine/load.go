@@ -3,6 +3,7 @@
 //	load.go    the candidate's files, and what Prometheus says of them
 //	reach.go   which series a rule looks at, and how far back
 //	order.go   which rule needs which other one first
+//	fit.go     what must be played for all of them
 //	clock.go   when a group is evaluated
 //	query.go   evaluating an expression at many moments
 //	budget.go  what a rule may cost
@@ -95,6 +96,16 @@ func Load(in *wire.Input) (*Config, []wire.LoadError) {
 		errs = append(errs, cfg.loadRules(file, in.Files[file], time.Duration(prom.GlobalConfig.EvaluationInterval),
 			time.Duration(prom.GlobalConfig.RuleQueryOffset))...)
 	}
+	// Some of Prometheus' checks walk over maps.
+	sort.SliceStable(errs, func(a, b int) bool {
+		if errs[a].File != errs[b].File {
+			return errs[a].File < errs[b].File
+		}
+		if errs[a].Line != errs[b].Line {
+			return errs[a].Line < errs[b].Line
+		}
+		return errs[a].Message < errs[b].Message
+	})
 	return cfg, errs
 }
 

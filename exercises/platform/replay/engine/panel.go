@@ -5,13 +5,13 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"math"
 	"time"
 
 	"modeldown/replay/store"
 	"modeldown/replay/wire"
 
-	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -27,6 +27,8 @@ type panel struct {
 	expr   parser.Expr
 	err    error
 	budget *Budget
+	// over says why the query was given up.
+	over string
 }
 
 // NewPanels parses the queries.
@@ -34,28 +36,11 @@ func NewPanels(ctx context.Context, engine *promql.Engine, queries []wire.Query,
 	p := &Panels{engine: engine}
 	for _, q := range queries {
 		expr, err := parser.ParseExpr(q.Expr)
-		p.queries = append(p.queries, &panel{q, expr, err, NewBudget(ctx, time.Duration(limits.RuleSeconds*float64(time.Second)))})
+		p.queries = append(p.queries, &panel{
+			Query: q, expr: expr, err: err, budget: NewBudget(ctx, time.Duration(limits.RuleSeconds*float64(time.Second))),
+		})
 	}
 	return p
-}
-
-// Begins says from when on a series must be there for panels that begin at `from` (ms), not before `earliest`.
-func (p *Panels) Begins(from, earliest int64) func(labels.Labels) int64 {
-	var looks []look
-	for _, q := range p.queries {
-		if q.err == nil {
-			looks = append(looks, sightOf(q.expr).looks...)
-		}
-	}
-	return func(series labels.Labels) int64 {
-		begin := int64(math.MaxInt64)
-		for _, l := range looks {
-			if at := from - l.back.Milliseconds(); at < begin && l.sees(series) {
-				begin = at
-			}
-		}
-		return max(begin, earliest)
-	}
 }
 
 // Draw evaluates every query over [from, to] (ms) for an incident and its twin. Seconds in the lines count from onset. A query
@@ -71,6 +56,9 @@ func (p *Panels) Draw(trace string, incident, twin *store.Store, from, to, onset
 			Incident: []wire.PanelSeries{}, Twin: []wire.PanelSeries{},
 		}
 		err := q.err
+		if q.over != "" {
+			err = errors.New(q.over)
+		}
 		if err == nil {
 			err = q.draw(p.engine, &line, incident, twin, r)
 		}
@@ -136,8 +124,12 @@ func hasNumber(series []wire.PanelSeries) bool {
 func (p *Panels) Over() []wire.Limit {
 	var all []wire.Limit
 	for _, q := range p.queries {
-		if q.err == nil && q.budget.left.Load() <= 0 {
-			all = append(all, wire.Limit{Kind: "limit", Query: q.ID, Message: q.budget.exhausted().Error()})
+		why := q.over
+		if why == "" && q.err == nil && q.budget.left.Load() <= 0 {
+			why = q.budget.exhausted().Error()
+		}
+		if why != "" {
+			all = append(all, wire.Limit{Kind: "limit", Query: q.ID, Message: why})
 		}
 	}
 	return all

@@ -7,6 +7,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"sort"
 	"sync"
@@ -45,62 +46,6 @@ func NewSet(ctx context.Context, cfg *Config, engine *promql.Engine, limits wire
 		s.budgets[r] = NewBudget(ctx, time.Duration(limits.RuleSeconds*float64(time.Second)))
 	}
 	return s
-}
-
-// Settle is how long before a timeline's begin alerts are evaluated, so that what would be pending or firing then is.
-func (s *Set) Settle() time.Duration {
-	d := time.Duration(0)
-	for _, r := range s.Config.Rules {
-		d = max(d, r.For+r.Keep)
-	}
-	return d + 15*time.Minute
-}
-
-// Begins computes from when on each unit must be evaluated so that everything is right from `from` on, and returns from when
-// on a series must be there, not before `earliest` (all in ms).
-func (s *Set) Begins(from, earliest int64) func(labels.Labels) int64 {
-	s.begins = map[*Unit]int64{}
-	for _, u := range s.Units {
-		s.begins[u] = from
-	}
-	for i := len(s.Units) - 1; i >= 0; i-- {
-		u := s.Units[i]
-		for need, back := range u.reads {
-			s.begins[need] = max(earliest, min(s.begins[need], s.begins[u]-back.Milliseconds()-Coarse.Milliseconds()))
-		}
-	}
-	for _, u := range s.Units {
-		// A unit that reads itself may remember anything.
-		if len(u.Rules) > 1 {
-			s.begins[u] = earliest
-		}
-	}
-	type need struct {
-		look look
-		from int64
-	}
-	var needs []need
-	for _, u := range s.Units {
-		for _, r := range u.Rules {
-			at := s.begins[u] - r.Offset.Milliseconds()
-			sight := sightOf(r.Expr)
-			if sight.timeBound {
-				at = earliest
-			}
-			for _, l := range sight.looks {
-				needs = append(needs, need{l, at - l.back.Milliseconds()})
-			}
-		}
-	}
-	return func(series labels.Labels) int64 {
-		begin := int64(1<<63 - 1)
-		for _, n := range needs {
-			if n.from < begin && n.look.sees(series) {
-				begin = n.from
-			}
-		}
-		return max(begin, earliest)
-	}
 }
 
 // Timeline is one run of all rules: over quiet time, or over a trace that forks from it.
@@ -148,6 +93,9 @@ func (s *Set) Run(t Timeline) Outcome {
 	sort.SliceStable(all.Errors, func(a, b int) bool { return all.Errors[a].FirstS < all.Errors[b].FirstS })
 	return all
 }
+
+// AlertsMax is how many different alerts one rule may make over a timeline. A value in a label makes one at every evaluation.
+const AlertsMax = 5000
 
 // Over says which rules were given up, and why.
 func (s *Set) Over() []wire.Limit {
@@ -376,6 +324,9 @@ func (e *evaluator) observe(ms int64) {
 		}
 	}
 	e.active = now
+	if len(e.histories) > AlertsMax {
+		e.set.giveUp(e.rule, fmt.Sprintf("has made more than %d different alerts", AlertsMax))
+	}
 }
 
 func (e *evaluator) alerts() []History {

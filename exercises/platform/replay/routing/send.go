@@ -129,6 +129,10 @@ func (s *sender) receive(c Change) {
 		return
 	}
 	a.firing = firing
+	if !firing {
+		delete(s.alerts, text)
+		delete(s.firing, text)
+	}
 	for _, route := range s.router.route.Match(a.labels) {
 		s.insert(route, a, c.At)
 	}

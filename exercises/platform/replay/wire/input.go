@@ -172,6 +172,9 @@ type Limits struct {
 	Samples int `json:"samples,omitempty"`
 	// Series is how many series all rules together may record. Default 20,000.
 	Series int `json:"series,omitempty"`
+	// Played is how many samples of quiet time all rules and queries together may look at; each takes eight bytes, and as
+	// much again in the traces. Default 100,000,000.
+	Played int64 `json:"played,omitempty"`
 	// RuleSeconds is how much processor time one rule may take, all traces together. Default 45.
 	RuleSeconds float64 `json:"rule_seconds,omitempty"`
 	// Seconds is how long all rules and queries together may take, by the clock. Default 600. What is given up for a limit
@@ -299,6 +302,9 @@ func (l *Limits) defaults() {
 	}
 	if l.Series == 0 {
 		l.Series = 20_000
+	}
+	if l.Played == 0 {
+		l.Played = 100_000_000
 	}
 	if l.RuleSeconds == 0 {
 		l.RuleSeconds = 45

@@ -1,6 +1,6 @@
 // The lines that a replay writes. Every line has a `kind`; times are seconds from the trace's onset (negative before it);
-// lines come in a fixed order: replay, load_error, notice, rule, muted, then per trace: trace, alert, notification, panel,
-// rule_error, and at the end limit.
+// lines come in a fixed order: replay, load_error, notice, rule, muted, then per trace: trace, alert, notification, count,
+// panel, rule_error, and at the end limit.
 
 package wire
 
@@ -96,13 +96,36 @@ type Change struct {
 // Alert is one alert of one trace or of its twin. The first change may carry the state that it had when the trace began
 // (AtS is FromS then).
 type Alert struct {
-	Kind    string            `json:"kind"` // "alert"
-	Trace   string            `json:"trace"`
-	Twin    bool              `json:"twin"`
-	Rule    RuleRef           `json:"rule"`
-	Labels  map[string]string `json:"labels"`
-	Changes []Change          `json:"changes"`
+	Kind   string            `json:"kind"` // "alert"
+	Trace  string            `json:"trace"`
+	Twin   bool              `json:"twin"`
+	Rule   RuleRef           `json:"rule"`
+	Labels map[string]string `json:"labels"`
+	// ChangesTotal is how many changes there were; at most AlertChangesMax are given.
+	ChangesTotal int      `json:"changes_total"`
+	Changes      []Change `json:"changes"`
 }
+
+// Count is how much there was of what a trace or its twin has many lines of, those that were left out included: alerts by
+// rule, or notifications by receiver.
+type Count struct {
+	Kind  string `json:"kind"` // "count"
+	Trace string `json:"trace"`
+	Twin  bool   `json:"twin"`
+	// Rule counts alerts, of which at most AlertsMax are given.
+	Rule *RuleRef `json:"rule,omitempty"`
+	// Receiver and Urgency count notifications, of which at most NotificationsMax are given.
+	Receiver string `json:"receiver,omitempty"`
+	Urgency  string `json:"urgency,omitempty"`
+	Count    int    `json:"count"`
+}
+
+// Bounds of what is written of one trace, or of its twin.
+const (
+	AlertChangesMax  = 200
+	AlertsMax        = 100
+	NotificationsMax = 200
+)
 
 // NotifiedAlert is an alert in a notification.
 type NotifiedAlert struct {
