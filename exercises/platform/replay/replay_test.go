@@ -297,6 +297,43 @@ groups:
 	}
 }
 
+// What no limit of the engine would stop is given up beforehand.
+func TestHostileRules(t *testing.T) {
+	grows := `model_info`
+	for range 12 {
+		grows = `label_join(` + grows + `, "v", "", "v", "version", "v")`
+	}
+	got := parse(t, play(t, small(`
+groups:
+- name: g
+  rules:
+  - {alert: Loops, expr: 'up == 1', labels: {a: '{{ range query "up" }}{{ range query "up" }}x{{ end }}{{ end }}'}}
+  - {alert: Grows, expr: '`+grows+`'}
+  - {alert: Long, expr: 'up == 1', labels: {a: '{{ printf "%999999d" 1 }}'}}
+  - {alert: Fine, expr: 'sum(up{job="model"}) == 0'}
+`, outage)))
+	named := ""
+	for _, l := range got.limits {
+		named += l.Rule.Name + " "
+	}
+	if named != "Loops Grows Long " || !got.fires("total-outage", "Fine", false) {
+		t.Errorf("%s", named)
+	}
+}
+
+// Jobs in files of their own keep their intervals, and no file of this machine is read for them.
+func TestScrapeConfigFiles(t *testing.T) {
+	in := small("groups:\n- name: g\n  rules:\n  - {alert: Slow, expr: 'count_over_time(up{job=\"lb\"}[10m]) < 12', labels: {severity: page}}\n", outage)
+	main := in.Files["prometheus/prometheus.yml"]
+	job := "  - job_name: lb\n    static_configs:\n      - targets: [\"lb:8404\"]\n"
+	in.Files["prometheus/prometheus.yml"] = "scrape_config_files: [jobs/*.yml, /etc/passwd]\n" + strings.Replace(main, job, "", 1)
+	in.Files["prometheus/jobs/lb.yml"] = "scrape_configs:\n" + strings.Replace(job, "lb\n", "lb\n    scrape_interval: 1m\n", 1)
+	got := parse(t, play(t, in))
+	if len(got.load) > 0 || !got.fires("total-outage", "Slow", true) {
+		t.Errorf("%v", got.load)
+	}
+}
+
 // A value in a label makes a new alert at every evaluation: what is written stays bounded, and is counted.
 func TestFloodsAreCounted(t *testing.T) {
 	in := small(`

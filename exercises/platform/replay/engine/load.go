@@ -7,6 +7,7 @@
 //	clock.go   when a group is evaluated
 //	query.go   evaluating an expression at many moments
 //	budget.go  what a rule may cost
+//	hostile.go what no budget stops
 //	run.go     rules over a timeline
 //	outcome.go what their alerts did
 //	panel.go   dashboard queries
@@ -85,14 +86,19 @@ func Load(in *wire.Input) (*Config, []wire.LoadError) {
 			cfg.Relabel = append(cfg.Relabel, am.AlertRelabelConfigs...)
 		}
 	}
-	scrapes, err := prom.GetScrapeConfigs()
-	if err != nil {
-		errs = append(errs, Failure(in.Prometheus, text, err))
+	separate := match(in, prom.ScrapeConfigFiles)
+	errs = append(errs, cfg.scrapes(in.Prometheus, prom, text)...)
+	for _, file := range separate {
+		// Such a file has jobs only; what it leaves out it takes from the main file.
+		global := fmt.Sprintf("global: {scrape_interval: %s, scrape_timeout: %s}\n", prom.GlobalConfig.ScrapeInterval, prom.GlobalConfig.ScrapeTimeout)
+		more, err := config.Load(global+in.Files[file], false, log.NewNopLogger())
+		if err != nil {
+			errs = append(errs, Failure(file, in.Files[file], err))
+			continue
+		}
+		errs = append(errs, cfg.scrapes(file, more, in.Files[file])...)
 	}
-	for _, s := range scrapes {
-		cfg.Scrape[s.JobName] = time.Duration(s.ScrapeInterval)
-	}
-	for _, file := range ruleFiles(in, prom.RuleFiles) {
+	for _, file := range match(in, prom.RuleFiles) {
 		errs = append(errs, cfg.loadRules(file, in.Files[file], time.Duration(prom.GlobalConfig.EvaluationInterval),
 			time.Duration(prom.GlobalConfig.RuleQueryOffset))...)
 	}
@@ -109,8 +115,21 @@ func Load(in *wire.Input) (*Config, []wire.LoadError) {
 	return cfg, errs
 }
 
-// ruleFiles resolves the patterns of `rule_files` against the candidate's files, as Prometheus does against its folder.
-func ruleFiles(in *wire.Input, patterns []string) []string {
+// scrapes notes the scrape intervals of a configuration's jobs.
+func (c *Config) scrapes(file string, prom *config.Config, text string) []wire.LoadError {
+	prom.ScrapeConfigFiles = nil // they would be read from this machine
+	jobs, err := prom.GetScrapeConfigs()
+	if err != nil {
+		return []wire.LoadError{Failure(file, text, err)}
+	}
+	for _, s := range jobs {
+		c.Scrape[s.JobName] = time.Duration(s.ScrapeInterval)
+	}
+	return nil
+}
+
+// match resolves patterns against the candidate's files, as Prometheus does against its folder.
+func match(in *wire.Input, patterns []string) []string {
 	var files []string
 	for _, p := range patterns {
 		if !path.IsAbs(p) {

@@ -44,6 +44,9 @@ func NewSet(ctx context.Context, cfg *Config, engine *promql.Engine, limits wire
 	}
 	for _, r := range cfg.Rules {
 		s.budgets[r] = NewBudget(ctx, time.Duration(limits.RuleSeconds*float64(time.Second)))
+		if why := hostile(r); why != "" {
+			s.giveUp(r, why)
+		}
 	}
 	return s
 }
@@ -307,6 +310,10 @@ func (e *evaluator) observe(ms int64) {
 			return
 		}
 		key := string(a.Labels.Bytes(nil))
+		if len(key) > store.LabelsMax {
+			e.set.giveUp(e.rule, fmt.Sprintf("has labels of more than %d bytes", store.LabelsMax))
+			return
+		}
 		now[key] = true
 		h := e.histories[key]
 		if h == nil {

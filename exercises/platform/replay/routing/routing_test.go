@@ -1,7 +1,10 @@
 package routing
 
 import (
+	"context"
 	"fmt"
+	"io"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -9,6 +12,12 @@ import (
 
 	"modeldown/replay/wire"
 
+	"github.com/prometheus/alertmanager/config"
+	"github.com/prometheus/alertmanager/inhibit"
+	"github.com/prometheus/alertmanager/provider/mem"
+	"github.com/prometheus/alertmanager/types"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 )
 
@@ -174,4 +183,72 @@ func TestErrorsNameTheLine(t *testing.T) {
 			t.Errorf("%+v", errs)
 		}
 	}
+}
+
+// Alertmanager's own inhibitor, fed with the same alerts, holds back the same ones.
+func TestInhibitionAgreesWithAlertmanager(t *testing.T) {
+	text := strings.Replace(plainConfig, "inhibit_rules:\n", `inhibit_rules:
+  - source_matchers: ['severity="page"']
+    target_matchers: ['severity=~"page|ticket"']
+    equal: [team, zone]
+  - source_match: {alertname: A}
+    target_match_re: {alertname: "B|C"}
+`, 1)
+	r := router(t, text)
+	cfg, err := config.Load(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []model.LabelSet
+	for i := range 3 * 3 * 3 * 2 {
+		set := model.LabelSet{
+			"alertname": model.LabelValue([]string{"A", "B", "Down"}[i%3]), "severity": model.LabelValue([]string{"page", "ticket", "other"}[i/3%3]),
+		}
+		if team := i / 9 % 3; team > 0 {
+			set["team"] = model.LabelValue(fmt.Sprint(team))
+		}
+		if i/27 > 0 {
+			set["zone"] = "z"
+		}
+		all = append(all, set)
+	}
+	for first := range all {
+		firing := []model.LabelSet{all[first], all[(first*7+3)%len(all)]}
+		want := inhibitor(t, cfg.InhibitRules, firing)
+		for _, target := range all {
+			if got := r.inhibited(target, firing); got != want.Mutes(target) {
+				t.Errorf("%v while %v fire: held back %v", target, firing, got)
+			}
+		}
+		want.Stop()
+	}
+}
+
+// inhibitor runs Alertmanager's inhibitor until it knows the firing alerts.
+func inhibitor(t *testing.T, rules []config.InhibitRule, firing []model.LabelSet) *inhibit.Inhibitor {
+	t.Helper()
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	marker := types.NewMarker(prometheus.NewRegistry())
+	alerts, err := mem.NewAlerts(context.Background(), marker, time.Hour, nil, log, prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(alerts.Close)
+	// A sentinel comes last: once it holds its target back, everything before is known.
+	sentinel := config.InhibitRule{SourceMatch: map[string]string{"sentinel": "source"}, TargetMatch: map[string]string{"sentinel": "target"}}
+	ih := inhibit.NewInhibitor(alerts, append(slices.Clone(rules), sentinel), marker, log)
+	go ih.Run()
+	for _, set := range append(slices.Clone(firing), model.LabelSet{"sentinel": "source"}) {
+		a := &types.Alert{Alert: model.Alert{Labels: set, StartsAt: time.Now(), EndsAt: time.Now().Add(time.Hour)}, UpdatedAt: time.Now()}
+		if err := alerts.Put(a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for deadline := time.Now().Add(time.Minute); !ih.Mutes(model.LabelSet{"sentinel": "target"}); {
+		if time.Now().After(deadline) {
+			t.Fatal("the inhibitor does not take alerts")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return ih
 }

@@ -24,6 +24,9 @@ import (
 // Prometheus' staleness marker produces.
 const absent uint64 = 0x7ff80000_ab5e2700
 
+// LabelsMax is how many bytes the labels of a recorded series may have.
+const LabelsMax = 64 << 10
+
 // Absent is the value to append where a series has no sample at a time stamp of its target.
 func Absent() float64 { return math.Float64frombits(absent) }
 
@@ -273,8 +276,12 @@ type appender struct {
 
 // Append refuses what Prometheus' head would refuse, at once rather than on Commit, as the head does.
 func (a *appender) Append(_ storage.SeriesRef, l labels.Labels, t int64, v float64) (storage.SeriesRef, error) {
+	key := l.Bytes(nil)
+	if len(key) > LabelsMax {
+		return 0, fmt.Errorf("a series has labels of more than %d bytes", LabelsMax)
+	}
 	a.store.mu.RLock()
-	x := a.store.byKey[string(l.Bytes(nil))]
+	x := a.store.byKey[string(key)]
 	full := x == nil && a.store.derived+len(a.samples) >= a.store.maxDerived
 	a.store.mu.RUnlock()
 	if full {
