@@ -23,75 +23,97 @@ type Pool struct {
 	Stray []bool
 }
 
-// NewPool pools the healthy windows that show the same series: the earliest such set that is long enough, else the longest.
-// Windows with other series (after a release, say) would make series come and go at every scrape.
+// NewPool pools the healthy windows that show the same state as one of them: the earliest for which that is long enough, else
+// the one for which it is longest. Windows in another state (after a release, say) would make series come and go at every
+// scrape.
 func NewPool(t *Tape, in *wire.Input) *Pool {
-	type group struct {
-		rows    []int
-		present []bool
-	}
-	var groups []*group
+	best := &Pool{Present: make([]bool, len(t.Columns)), Stray: make([]bool, len(t.Columns))}
 	for _, w := range in.Windows {
 		if w.Kind != wire.Healthy {
 			continue
 		}
-		present := shown(t, t.Row(w.FromMS), t.Row(w.ToMS))
-		var g *group
-		for _, x := range groups {
-			if equal(x.present, present) {
-				g = x
+		p := &Pool{Present: shown(t, rowsOf(t, w))}
+		for _, other := range in.Windows {
+			if other.Kind != wire.Healthy || !alike(t, p.Present, rowsOf(t, w), rowsOf(t, other)) {
+				continue
+			}
+			for row := t.Row(other.FromMS); row < t.Row(other.ToMS); row++ {
+				if !noisy(t, in.Noise, row) && complete(t, p.Present, row) {
+					p.Rows = append(p.Rows, row)
+				}
 			}
 		}
-		if g == nil {
-			g = &group{present: present}
-			groups = append(groups, g)
+		if len(p.Rows) > len(best.Rows) {
+			best = p
 		}
-		for row := t.Row(w.FromMS); row < t.Row(w.ToMS); row++ {
-			if !noisy(t, in.Noise, row) && complete(t, present, row) {
-				g.rows = append(g.rows, row)
-			}
-		}
-	}
-	var best *group
-	for _, g := range groups {
-		if float64(len(g.rows))*float64(t.StepMS)/1000 >= PoolEnough {
-			best = g
+		if float64(len(p.Rows))*float64(t.StepMS)/1000 >= PoolEnough {
 			break
 		}
-		if best == nil || len(g.rows) > len(best.rows) {
-			best = g
-		}
 	}
-	if best == nil {
-		return &Pool{Present: make([]bool, len(t.Columns)), Stray: make([]bool, len(t.Columns))}
-	}
-	p := &Pool{Rows: best.rows, Present: best.present}
-	p.Stray = strays(t, p)
-	return p
+	best.Stray = strays(t, best)
+	return best
 }
 
-// shown says which series are there most of the time between two rows.
-func shown(t *Tape, from, to int) []bool {
+func rowsOf(t *Tape, w wire.Window) rows { return rows{t.Row(w.FromMS), t.Row(w.ToMS)} }
+
+// shown says which series are there most of the time.
+func shown(t *Tape, r rows) []bool {
 	present := make([]bool, len(t.Columns))
 	for i := range t.Columns {
-		n := 0
-		for row := from; row < to; row++ {
-			if t.Columns[i].Present[row] {
-				n++
-			}
-		}
-		present[i] = 2*n > to-from
+		present[i] = 2*count(r, func(row int) bool { return t.Columns[i].Present[row] }) > int(r.len())
 	}
 	return present
 }
 
-func equal(a, b []bool) bool {
-	for i := range a {
-		if a[i] != b[i] {
+func count(r rows, is func(row int) bool) int {
+	n := 0
+	for row := r.from; row < r.to; row++ {
+		if is(row) {
+			n++
+		}
+	}
+	return n
+}
+
+// A counter that still counts in another window counts there at least at this share of its pace.
+const samePace = 0.2
+
+// alike says whether another window shows the state of the first: everything that is there in the first is there in the other,
+// what counts there counts here, and flags stand where they stood. Series that an earlier fault brought to life may be there
+// besides.
+func alike(t *Tape, present []bool, first, other rows) bool {
+	there := shown(t, other)
+	for i := range t.Columns {
+		if !present[i] {
+			continue
+		}
+		if !there[i] {
 			return false
+		}
+		c := &t.Columns[i]
+		switch c.Kind {
+		case Counter:
+			// Only what counts in most rows: rare events say nothing about a short window.
+			pace := func(r rows) float64 {
+				return float64(count(r, func(row int) bool { return c.Step[row] > 0 })) / float64(max(1, r.len()))
+			}
+			if before := pace(first); before > 0.5 && pace(other) < samePace*before {
+				return false
+			}
+		case Gauge:
+			a, b := c.Value[first.from], c.Value[other.from]
+			if a != b && flag(c, first) && flag(c, other) {
+				return false
+			}
 		}
 	}
 	return true
+}
+
+// flag says whether a gauge stands at 0 or 1.
+func flag(c *Column, r rows) bool {
+	v := c.Value[r.from]
+	return (v == 0 || v == 1) && count(r, func(row int) bool { return c.Present[row] && c.Value[row] != v }) == 0
 }
 
 func noisy(t *Tape, noise []wire.Span, row int) bool {
@@ -131,7 +153,7 @@ func strays(t *Tape, p *Pool) []bool {
 	total := make([]float64, len(t.Columns))
 	most := map[string]float64{}
 	siblings := map[string]int{}
-	count := map[string]int{}
+	counts := map[string]int{}
 	family := func(c *Column) string {
 		return c.Labels.Get(labels.MetricName) + "\xff" + c.Job + "\xff" + c.Labels.Get("instance")
 	}
@@ -146,7 +168,7 @@ func strays(t *Tape, p *Pool) []bool {
 		most[family(c)] = max(most[family(c)], total[i])
 		siblings[family(c)]++
 		if base, suffix := familyOf(c.Labels.Get(labels.MetricName)); suffix == "_count" {
-			count[histogramOf(c.Labels, base)] = i
+			counts[histogramOf(c.Labels, base)] = i
 		}
 	}
 	stray := make([]bool, len(t.Columns))
@@ -164,7 +186,7 @@ func strays(t *Tape, p *Pool) []bool {
 		}
 		base, suffix := familyOf(c.Labels.Get(labels.MetricName))
 		if suffix == "_bucket" || suffix == "_sum" {
-			if j, ok := count[histogramOf(c.Labels, base)]; ok {
+			if j, ok := counts[histogramOf(c.Labels, base)]; ok {
 				stray[i] = judge(j)
 			}
 			continue

@@ -456,3 +456,58 @@ func TestSlowTargetsDoNotFlicker(t *testing.T) {
 	}
 	near(t, "rate", (at(got, 60)-at(got, 0))/3600, 3, 0.2)
 }
+
+// Healthy windows in the same state are pooled, whatever earlier faults have left behind; after a release they are not.
+func TestHealthyWindowsArePooledByState(t *testing.T) {
+	left := func(s int) float64 {
+		if s < 100 {
+			return math.NaN()
+		}
+		return 7
+	}
+	counts := func(from, to int) func(int) float64 {
+		return func(s int) float64 { return float64(max(from, min(to, s))) }
+	}
+	r := record().series(300, up, "__name__", "up").
+		series(300, left, "__name__", "requests_total", "code", "500").
+		series(300, counts(0, 200), "__name__", "scores_count", "version", "2").
+		window("a", wire.Healthy, 10, 10, 50, 50).window("b", wire.Healthy, 120, 120, 160, 160).
+		window("after a release", wire.Healthy, 220, 220, 290, 290)
+	p := r.player(15 * time.Second)
+	if n := len(p.Pool.Rows); n != 80 {
+		t.Errorf("%d rows, want those of the first two windows", n)
+	}
+}
+
+// What was so before a fault is not its doing: a series that an earlier one brought to life, one that an earlier one took.
+func TestAFaultIsNotChargedWithWhatWasBefore(t *testing.T) {
+	born := func(s int) float64 {
+		if s < 100 {
+			return math.NaN()
+		}
+		return 7
+	}
+	lost := func(s int) float64 {
+		if s >= 100 {
+			return math.NaN()
+		}
+		return float64(s)
+	}
+	light := func(s int) float64 {
+		if s >= 150 {
+			return 0
+		}
+		return 1
+	}
+	r := record().series(300, up, "__name__", "up").series(300, light, "__name__", "light").
+		series(300, born, "__name__", "requests_total", "code", "500").series(300, lost, "__name__", "requests_total", "code", "404").
+		window("h", wire.Healthy, 10, 10, 90, 90).window("w", wire.Signature, 150, 155, 190, 190)
+	p := r.player(15 * time.Second)
+	_, trace := p.day(t, r.in.Windows[1], 10, 1)
+	near(t, "the fault shows", at(read(trace, "__name__", "light"), 5), 0, 0)
+	if got := read(trace, "code", "500"); len(got) > 0 {
+		t.Errorf("it brings along what was there before: %v", got[0])
+	}
+	got := read(trace, "code", "404")
+	near(t, "what was gone before goes on", at(got, 9)-at(got, 1), 8*60, 40)
+}

@@ -9,6 +9,7 @@
 //	clock.go     times are moved along, ages and leaks go on in a straight line (d)
 //	rhythm.go    rates follow the time of day (c)
 //	scrape.go    when a target is scraped
+//	strangers.go what a fault says nothing about
 //	trace.go     all of it together, into a store
 package synth
 

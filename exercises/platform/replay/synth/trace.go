@@ -29,8 +29,9 @@ type Player struct {
 	counters []int
 	dense    [][]float64
 	// What each window does to each column: the lines that gauges follow, and how what went away comes back.
-	leaks map[string]map[int]leak
-	backs map[string][]comeback
+	leaks     map[string]map[int]leak
+	backs     map[string][]comeback
+	untouched map[string][]bool
 }
 
 // NewPlayer prepares a recording for playing.
@@ -38,7 +39,7 @@ func NewPlayer(t *Tape, p *Pool, in *wire.Input, intervals Intervals) *Player {
 	pl := &Player{
 		Tape: t, Pool: p, Begins: make([]int64, len(t.Columns)), rhythm: *in.Rhythm,
 		seed: stream(in.Seed, "healthy"), seedText: in.Seed, intervals: intervals, leaks: map[string]map[int]leak{},
-		backs: map[string][]comeback{},
+		backs: map[string][]comeback{}, untouched: map[string][]bool{},
 	}
 	for i := range t.Columns {
 		if t.Columns[i].Kind == Counter {
@@ -75,6 +76,7 @@ func (p *Player) Segment(w wire.Window, purpose string, from, to int64, share fl
 			backs[i] = comebackOf(&p.Tape.Columns[i], s.onset.from, s.offset.from)
 		}
 		p.backs[w.ID] = backs
+		p.untouched[w.ID] = untouched(p.Tape, p.Pool, rowsOf(p.Tape, w))
 	}
 	return s
 }
@@ -224,7 +226,11 @@ func (p *Player) disturb(s *State, g *Segment, row int, steady bool, second int6
 	share := g.shareAt(second)
 	whole := share >= 1
 	switched := g.switches(second, share)
+	untouched := p.untouched[g.Window.ID]
 	for i := range p.Tape.Columns {
+		if untouched[i] {
+			continue
+		}
 		c := &p.Tape.Columns[i]
 		there := c.Present[row]
 		if whole && !there {
