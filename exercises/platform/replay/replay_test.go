@@ -334,6 +334,16 @@ func TestScrapeConfigFiles(t *testing.T) {
 	}
 }
 
+// A panel may look at what rules record, further back than any rule does.
+func TestPanelsSeeRecordedSeries(t *testing.T) {
+	in := small("groups:\n- name: g\n  rules:\n  - {record: 'lb:rate5m', expr: 'sum(rate(haproxy_backend_http_responses_total[5m]))'}\n", outage)
+	in.Queries = []wire.Query{{ID: "hour", Expr: `count_over_time(lb:rate5m[1h])`}}
+	got := parse(t, play(t, in)).panels
+	if len(got) != 1 || !got[0].Data || *got[0].Incident[0].Values[0] < 59 {
+		t.Errorf("%+v", got)
+	}
+}
+
 // A value in a label makes a new alert at every evaluation: what is written stays bounded, and is counted.
 func TestFloodsAreCounted(t *testing.T) {
 	in := small(`

@@ -38,7 +38,7 @@ func (c *consumer) begin(series labels.Labels, earliest int64) int64 {
 // Fit says for each series from when on it must be there (ms; Never: not at all), giving up rules and panels until no more
 // than so many samples are asked for. every is a series' scrape interval in ms.
 func Fit(s *Set, p *Panels, series []labels.Labels, every func(labels.Labels) int64, d Demand, samples int64) []int64 {
-	consumers := append(s.consumers(d), p.consumers(d)...)
+	consumers := append(s.consumers(d, p.looks()), p.consumers(d)...)
 	// wants[i][j] is from when on consumer i needs series j.
 	wants := make([][]int64, len(consumers))
 	for i, c := range consumers {
@@ -79,11 +79,22 @@ func Fit(s *Set, p *Panels, series []labels.Labels, every func(labels.Labels) in
 	}
 }
 
-// consumers computes from when on each unit must be evaluated so that everything is right from d.From on.
-func (s *Set) consumers(d Demand) []*consumer {
+// consumers computes from when on each unit must be evaluated so that everything is right from d.From on, for panels too.
+func (s *Set) consumers(d Demand, panels []look) []*consumer {
 	s.begins = map[*Unit]int64{}
 	for _, u := range s.Units {
 		s.begins[u] = d.From
+		for _, r := range u.Rules {
+			for _, l := range panels {
+				if !r.produces(l) {
+					continue
+				}
+				s.begins[u] = max(d.Earliest, min(s.begins[u], d.From-l.back.Milliseconds()))
+				if l.window > 0 {
+					u.window = smaller(u.window, l.window)
+				}
+			}
+		}
 	}
 	for i := len(s.Units) - 1; i >= 0; i-- {
 		u := s.Units[i]
@@ -115,6 +126,17 @@ func newConsumer(looks []look, at int64, drop func(string)) *consumer {
 		c.begins = append(c.begins, at-l.back.Milliseconds())
 	}
 	return c
+}
+
+// looks are the selectors of all queries that parse.
+func (p *Panels) looks() []look {
+	var all []look
+	for _, q := range p.queries {
+		if q.err == nil {
+			all = append(all, sightOf(q.expr).looks...)
+		}
+	}
+	return all
 }
 
 // consumers are the queries that parse.
