@@ -64,6 +64,8 @@ func TestTheReferenceAgreesWithPrometheusInLockstep(t *testing.T) {
 		for _, x := range all {
 			if x.ID == id {
 				x.BeforeMinutes, x.DurationMinutes, x.AfterMinutes = 10, 16, 6
+				onset := 40.3 // early, so that lockstep has little history to go through
+				x.OnsetMinutes = &onset
 				in.Traces = append(in.Traces, x)
 			}
 		}

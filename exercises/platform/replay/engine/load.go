@@ -8,7 +8,8 @@
 //	query.go   evaluating an expression at many moments
 //	budget.go  what a rule may cost
 //	hostile.go what no budget stops
-//	run.go     rules over a timeline
+//	evaluate.go one rule, moment by moment
+//	run.go     all rules over a timeline
 //	outcome.go what their alerts did
 //	panel.go   dashboard queries
 package engine

@@ -10,6 +10,7 @@
 //	rhythm.go    rates follow the time of day (c)
 //	scrape.go    when a target is scraped
 //	strangers.go what a fault says nothing about
+//	record.go    what a scrape writes down
 //	trace.go     all of it together, into a store
 package synth
 
