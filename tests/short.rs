@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use crate::{copy, repository};
 
-/// A phase that is kept, and edits to its text in `exam.yaml`.
-pub type Cut<'a> = (&'a str, &'a [(&'a str, &'a str)]);
+/// A phase that is kept, and for how many seconds it is held, where that is not as in the flagship.
+pub type Cut<'a> = (&'a str, Option<u64>);
 
 /// Writes the folder of exercises, whose only one has the phases of `cut`, in the flagship's order.
 ///
 /// # Panics
-/// Where it cannot be written, and where an edit finds nothing to change.
+/// Where it cannot be written, and where there is no such phase.
 pub fn exercises(folder: &Path, cut: &[Cut<'_>]) -> PathBuf {
     let original = repository().join("exercises");
     for part in ["platform/src", "platform/images", "model-down/images", "model-down/reference"] {
@@ -24,7 +24,8 @@ pub fn exercises(folder: &Path, cut: &[Cut<'_>]) -> PathBuf {
     std::fs::create_dir(folder.join("model-down/breaks")).expect("writable");
     let read = |name: &str| std::fs::read_to_string(original.join("model-down").join(name)).expect("readable");
     let (head, phases) = entries(&read("exam.yaml"));
-    let phases: String = phases.into_iter().filter_map(|(id, text)| Some(edited(&text, cut.iter().find(|(kept, _)| *kept == id)?.1))).collect();
+    assert!(cut.iter().all(|(kept, _)| phases.iter().any(|(id, _)| id == kept)), "there is a phase that the flagship has not: {cut:?}");
+    let phases: String = phases.into_iter().filter_map(|(id, text)| Some(held(&text, cut.iter().find(|(kept, _)| *kept == id)?.1))).collect();
     std::fs::write(folder.join("model-down/exam.yaml"), head + &phases).expect("writable");
     let (head, checks) = entries(&read("checks.yaml"));
     let kept: Vec<(String, String)> =
@@ -43,11 +44,15 @@ fn entries(text: &str) -> (String, Vec<(String, String)>) {
     (head, parts.map(|part| (id(part), format!("  - id: {part}\n"))).collect())
 }
 
-fn edited(text: &str, edits: &[(&str, &str)]) -> String {
-    edits.iter().fold(text.to_owned(), |text, (find, replace)| {
-        assert!(text.contains(find), "`{find}` is not in:\n{text}");
-        text.replace(find, replace)
-    })
+/// A phase that is held for so many seconds.
+fn held(text: &str, seconds: Option<u64>) -> String {
+    let Some(seconds) = seconds else { return text.to_owned() };
+    let line = |line: &str| match line.trim() {
+        trimmed if trimmed.starts_with("min_seconds:") => format!("    min_seconds: {seconds}\n"),
+        trimmed if trimmed.starts_with("- hold:") => format!("      - hold: {{seconds: {seconds}}}\n"),
+        _ => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
 }
 
 /// A check that needs only what is still there.
