@@ -62,6 +62,7 @@ test: setup lint unit
 	cargo test --package acceptance
 
 test-all: test
+	$(HARNESS) images replay
 	cargo test --package acceptance -- --ignored
 
 unit:

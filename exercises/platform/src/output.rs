@@ -56,7 +56,8 @@ impl Output {
             }
             self.bytes.fetch_add(body.len(), Ordering::Relaxed);
         }
-        if let Err(TrySendError::Full(_)) = self.send.try_send(event) {
+        if let Err(TrySendError::Full(mut event)) = self.send.try_send(event) {
+            self.bytes.fetch_sub(body_of(&mut event).map_or(0, |(body, _)| body.len()), Ordering::Relaxed);
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }

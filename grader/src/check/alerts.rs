@@ -10,6 +10,9 @@ use super::view::surveyed;
 use super::{Control, Evidence, Finding, Judge, View, share};
 use crate::history::AlertRule;
 
+/// What each rule that is not sound costs.
+const UNSOUND: f64 = 0.25;
+
 /// Alerting rules are loaded, can be evaluated, and name a runbook that there is.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -25,7 +28,7 @@ impl Judge for Alerts {
     }
 
     fn controls(&self) -> &'static [Control] {
-        &[]
+        &[Control::Punctuality]
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {
@@ -41,7 +44,9 @@ impl Judge for Alerts {
         } else if complaints.is_empty() {
             Finding::new(true, false, format!("{sound} rules"))
         } else {
-            Finding::partial(share(sound, judged.len()), format!("{sound} of {} rules are sound: {}", judged.len(), complaints.join("; ")))
+            // By what is wrong, and not by its share: nobody earns by adding rules that are sound and say nothing.
+            let left = 1.0 - UNSOUND * share(complaints.len(), 1);
+            Finding::partial(left.max(0.0), format!("{sound} of {} rules are sound: {}", judged.len(), complaints.join("; ")))
         };
         finding.with([Evidence { events: vec![number], excerpt: format!("prometheus has {} alerting rules", survey.alerts.len()) }])
     }

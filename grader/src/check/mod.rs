@@ -35,7 +35,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::exam::Exam;
-use crate::history::{History, PhaseRecord, Phases};
+use crate::history::{History, PhaseRecord, Phases, What};
 use control::{Control, PAGED, SERVED};
 pub(crate) use view::View;
 
@@ -266,10 +266,16 @@ pub fn judge(history: &History, exam: &Exam, rubric: &Rubric) -> BTreeMap<String
 fn one(check: &Check, history: &History, phases: &Phases, exam: &Exam) -> Judgement {
     let judge = check.kind.judge();
     let finding = match phases.get(&check.phase) {
-        PhaseRecord::Recorded(window) => match control::failed(judge.controls(), history, phases, exam, window) {
-            Some(control) => not_graded(control),
-            None => judge.judge(&View::new(history, phases, window.clone())),
-        },
+        PhaseRecord::Recorded(window) => {
+            let view = View::new(history, phases, window.clone());
+            if let Some(control) = control::failed(judge.controls(), history, phases, exam, window) {
+                not_graded(control)
+            } else if is_without_its_fault(&check.phase, &view, exam) {
+                Finding::new(false, false, "the fault could not be made: no replica was ready, or the phase's time was over".to_owned())
+            } else {
+                judge.judge(&view)
+            }
+        }
         // Nor can a submission show itself on a machine that does not let it.
         PhaseRecord::Skipped { why, window } => match control::failed(judge.controls(), history, phases, exam, window) {
             Some(control) => not_graded(control),
@@ -289,6 +295,12 @@ fn one(check: &Check, history: &History, phases: &Phases, exam: &Exam) -> Judgem
         evidence: finding.evidence.into_iter().map(|one| Exhibit::new(one, history)).collect(),
         caused_by: None,
     }
+}
+
+/// Whether a phase was to be about a fault that was never made: what users got in it proves nothing.
+fn is_without_its_fault(phase: &str, view: &View<'_>, exam: &Exam) -> bool {
+    let is_about = exam.phases.iter().any(|one| one.id == phase && one.makes_faults());
+    is_about && !view.events().any(|(_, event)| matches!(event.what, What::FaultBegan { .. }))
 }
 
 /// The part of the exam that a phase was, if it was held.

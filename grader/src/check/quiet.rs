@@ -34,7 +34,9 @@ impl Judge for Quiet {
             .filter_map(|(number, event)| match &event.what {
                 What::Delivered { receiver, alerts } if receiver == self.receiver.name() => {
                     let firing: Vec<&str> = alerts.iter().filter(|alert| alert.status == "firing").map(Alert::name).collect();
-                    (!firing.is_empty()).then(|| Evidence { events: vec![number], excerpt: firing.join(", ") })
+                    // The pager counts what comes too fast to be read.
+                    let excerpt = if alerts.is_empty() { "more than the pager reads".to_owned() } else { firing.join(", ") };
+                    (alerts.is_empty() || !firing.is_empty()).then(|| Evidence { events: vec![number], excerpt })
                 }
                 _ => None,
             })

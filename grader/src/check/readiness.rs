@@ -19,6 +19,7 @@ pub struct Readiness {
     #[schemars(range(min = 0, max = 1))]
     pub at_least: f64,
     /// From so many seconds after the phase's fault on; without it, all the time.
+    #[schemars(range(max = 3_600))]
     #[serde(default)]
     pub seconds_after_fault: Option<u64>,
 }

@@ -93,6 +93,10 @@ impl Judge for Release {
             }
             Some(_) => {}
         }
+        // What refuses everything refuses nothing.
+        if self.outcome == Outcome::Refused && !view.all().any(|event| is_success(&event.what)) {
+            complaints.push("no deploy of this exam succeeded, so it does not tell versions apart".to_owned());
+        }
         let (good, answers, mut evidence) = self.answers(view, &ran, before, wanted);
         complaints.extend(answers);
         let output = ran.output.lines().last().unwrap_or_default().trim();
@@ -144,6 +148,11 @@ impl Release {
             evidence.collect(),
         )
     }
+}
+
+/// Whether a deploy succeeded, by its own word.
+fn is_success(what: &What) -> bool {
+    matches!(what, What::Command { command: ReleaseCommand::Deploy, exit_code: Some(0), .. })
 }
 
 fn named(version: Option<&str>) -> String {

@@ -12,6 +12,7 @@ use crate::history::What;
 #[serde(deny_unknown_fields)]
 pub struct Restored {
     /// How soon, in seconds.
+    #[schemars(range(max = 3_600))]
     pub within_seconds: u64,
     /// The share of requests that must be answered rightly from then on.
     #[schemars(range(min = 0, max = 1))]

@@ -16,6 +16,7 @@ pub struct ScrapeLost {
     /// A phase in which the replica must have been scraped.
     pub before: String,
     /// How soon it must notice, in seconds.
+    #[schemars(range(max = 3_600))]
     pub within_seconds: u64,
 }
 

@@ -20,7 +20,7 @@ impl Judge for SeriesBudget {
     }
 
     fn controls(&self) -> &'static [Control] {
-        &[]
+        &[Control::Punctuality]
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {

@@ -1,18 +1,21 @@
 //! The release command says what is served: the champion as the registry has it, and the versions that answered users.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::release::last;
-use super::{Control, Evidence, Finding, Judge, View};
+use super::{Control, Evidence, Finding, Judge, View, share};
 use crate::history::ReleaseCommand;
 
 /// The release command says what is served: the champion as the registry has it, and the versions that answered users.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Status {}
+
+/// A version that gave a smaller share of the answers need not be told.
+const STRAY: f64 = 0.01;
 
 /// What the contract says that `status` prints.
 #[derive(Deserialize)]
@@ -27,7 +30,7 @@ impl Judge for Status {
     }
 
     fn controls(&self) -> &'static [Control] {
-        &[]
+        &[Control::Punctuality]
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {
@@ -46,9 +49,12 @@ impl Judge for Status {
     }
 }
 
-/// The object that was printed: all of it, or a line of it, since a command may warn of something on the way.
+/// The object that was printed: all of it, a line of it, or what stands between its first brace and its last, since a command may warn
+/// of something on the way.
 fn object(output: &str) -> Option<Said> {
-    serde_json::from_str(output).ok().or_else(|| output.lines().find_map(|line| serde_json::from_str(line).ok()))
+    let read = |text: &str| text.trim_start().starts_with('{').then(|| serde_json::from_str(text).ok()).flatten();
+    let between = output.find('{').zip(output.rfind('}')).and_then(|(first, last)| output.get(first..=last));
+    read(output).or_else(|| output.lines().find_map(read)).or_else(|| between.and_then(read))
 }
 
 /// What it says that is not so.
@@ -57,7 +63,13 @@ fn disagreement(view: &View<'_>, said: &Said) -> Option<String> {
     if champion != Some(said.champion.as_str()) {
         return Some(format!("it says that the champion is {}; the registry's is {}", said.champion, champion.unwrap_or("none")));
     }
-    let served: BTreeSet<String> = view.requests().filter_map(|request| request.version().map(str::to_owned)).collect();
+    let mut answers: BTreeMap<String, usize> = BTreeMap::new();
+    for version in view.requests().filter_map(|request| request.version().map(str::to_owned)) {
+        *answers.entry(version).or_default() += 1;
+    }
+    let all = answers.values().sum();
+    // As with a release, an answer in a hundred may be another's.
+    let served: BTreeSet<String> = answers.into_iter().filter(|(_, count)| share(*count, all) >= STRAY).map(|(version, _)| version).collect();
     let list = |versions: &BTreeSet<String>| versions.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
     (served != said.serving).then(|| format!("it says that users are served {}; they were served {}", list(&said.serving), list(&served)))
 }

@@ -176,7 +176,17 @@ pub(crate) fn faultless() -> History {
     add(seconds("restart").start * SECOND, What::Alias { champion: Some("4".to_owned()) });
     add(seconds("restart").start * SECOND + SECOND, What::Restarted);
     let killed_ns = 46 * SECOND;
-    for (phase, fault, at_ns) in [("kill", "kill", killed_ns), ("crash", "crash", seconds("crash").start * SECOND + SECOND)] {
+    let begins = |phase: &str| seconds(phase).start * SECOND + SECOND / 100;
+    for (phase, fault, at_ns) in [
+        ("kill", "kill", killed_ns),
+        ("crash", "crash", seconds("crash").start * SECOND + SECOND),
+        ("pause", "pause", begins("pause")),
+        ("drift", "drift", begins("drift")),
+        ("store-slow", "slow", begins("store-slow")),
+        ("store-failing", "failing", begins("store-failing")),
+        ("store-stale", "stale", begins("store-stale")),
+        ("rollback-wounded", "kill", begins("rollback-wounded")),
+    ] {
         add(at_ns, What::FaultBegan { phase: phase.to_owned(), fault: fault.to_owned(), target: "model-blue".to_owned() });
     }
     let wiring = seconds("wiring").start * SECOND;
@@ -472,6 +482,30 @@ fn a_replica_that_crashed_must_be_back_in_time() {
 }
 
 #[test]
+fn a_fault_that_could_not_be_made_proves_nothing() {
+    for (fault, checks) in
+        [("pause", &["hang-gap", "hang-survived"][..]), ("drift", &["drift-correct"]), ("slow", &["slow-available", "slow-fast", "slow-honest"])]
+    {
+        let history = changed(|event| !matches!(&event.what, What::FaultBegan { fault: began, .. } if began == fault));
+        assert_eq!(unmet(&history), checks, "{fault}");
+    }
+}
+
+#[test]
+fn what_refuses_everything_refuses_nothing() {
+    let refusing = changed(|event| {
+        if let What::Command { command: ReleaseCommand::Deploy, exit_code, .. } = &mut event.what {
+            *exit_code = Some(1);
+        }
+        true
+    });
+    let unmet = unmet(&refusing);
+    for check in ["refuses-wrong", "refuses-slow", "refuses-damaged", "refuses-forged", "refuses-unknown", "deploy-good"] {
+        assert!(unmet.contains(&check.to_owned()), "{check} is not among {unmet:?}");
+    }
+}
+
+#[test]
 fn a_status_must_be_json_and_true() {
     let told = |said: &str| {
         changed(|event| {
@@ -482,6 +516,7 @@ fn a_status_must_be_json_and_true() {
         })
     };
     assert!(unmet(&told(&format!("a warning\n{STATUS}"))).is_empty());
+    assert!(unmet(&told("a warning\n{\n  \"champion\": \"8\",\n  \"serving\": [\"8\"]\n}\nanother")).is_empty());
     for wrong in [
         "champion: 8",
         "{'champion': '8', 'serving': ['8']}",
@@ -546,9 +581,12 @@ fn an_alert_must_arrive_in_time_and_there_alone() {
 fn a_page_for_nothing_is_counted() {
     let mut history = faultless();
     let at = history.events.iter().position(|event| event.at_ns > 20 * SECOND).expect("there is one");
-    let page = What::Delivered { receiver: "page".to_owned(), alerts: vec![alert("Panic")] };
-    history.events.insert(at, Event { at_ns: 20 * SECOND, what: page });
-    assert_eq!(unmet(&history), ["no-false-page"]);
+    for alerts in [vec![alert("Panic")], Vec::new()] {
+        let page = What::Delivered { receiver: "page".to_owned(), alerts };
+        history.events.insert(at, Event { at_ns: 20 * SECOND, what: page });
+        assert_eq!(unmet(&history), ["no-false-page"]);
+        history.events.remove(at);
+    }
 }
 
 #[test]
@@ -627,9 +665,9 @@ fn what_fails_on_our_side_is_not_graded() {
     };
     assert!(is_not_graded(&with_use(1_900), "answers-fast"));
     // Who takes the machine for itself is late by itself.
-    assert!(!is_not_graded(&with_use(2_100), "answers-fast") && is_not_graded(&with_use(2_100), "kill-gap"));
+    assert!(!is_not_graded(&with_use(3_100), "answers-fast") && is_not_graded(&with_use(3_100), "kill-gap"));
     // What does not depend on when requests were sent is judged all the same.
-    assert!(["champion-served", "memory-budget", "dashboard-alive"].iter().all(|check| !is_not_graded(&late, check)));
+    assert!(["champion-served", "memory-budget"].iter().all(|check| !is_not_graded(&late, check)));
     let hiccup = seconds("release-good").start * SECOND..seconds("release-good").start * SECOND + SECOND / 5;
     let once = changed(|event| {
         if let What::Request { intended_ns, sent_ns, .. } = &mut event.what

@@ -106,6 +106,11 @@ impl<'a> View<'a> {
         self.near().filter(move |(_, event)| window.contains(&event.at_ns))
     }
 
+    /// Every event of the history.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &'a Event> + use<'a> {
+        self.history.events.iter()
+    }
+
     /// Every event up to the end of the phase, with its number.
     pub(crate) fn until_now(&self) -> impl Iterator<Item = (u64, &'a Event)> + use<'a> {
         let end = self.window.end;

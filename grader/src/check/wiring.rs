@@ -20,6 +20,7 @@ pub struct Wiring {
     #[serde(default)]
     pub not: Vec<Receiver>,
     /// How soon, in seconds.
+    #[schemars(range(max = 3_600))]
     pub within_seconds: u64,
 }
 

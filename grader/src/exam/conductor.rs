@@ -29,8 +29,8 @@ const USERS: &str = "users";
 /// Everything that an exam is conducted with.
 pub(super) struct Conductor<'a> {
     pub(super) exam: &'a Exam,
-    /// When the submission began to be started.
-    pub(super) began: Instant,
+    /// How long the submission's commands have taken together.
+    pub(super) commands_took: Duration,
     /// The exam's phases in the order in which they are held.
     pub(super) phases: Vec<&'a Phase>,
     pub(super) exercise: &'a Exercise,
@@ -83,21 +83,15 @@ impl Conductor<'_> {
         let phases = self.phases.clone();
         for (index, phase) in phases.iter().enumerate() {
             self.progress.step(format!("phase {} of {}: {}", index + 1, phases.len(), phase.title));
-            if phase.runs_commands() && !self.fits(&phases[index..]) {
-                let why = "the exam's time is over: commands before it took too long".to_owned();
+            // A command that never ends costs what releases are asked, and nothing else.
+            if phase.runs_commands() && self.commands_took >= self.exam.commands() {
+                let why = format!("commands before it took {} s together", self.commands_took.as_secs());
                 self.record(What::PhaseLeft { phase: phase.id.clone(), end: PhaseEnd::Skipped { why } }).await?;
                 continue;
             }
             self.phase(phase).await?;
         }
         self.driver.tell(&Command::StopTraffic).await
-    }
-
-    /// Whether there is time for the first of these phases and for all of them that run no commands: a release command that never
-    /// ends costs what releases are asked, and nothing else.
-    fn fits(&self, left: &[&Phase]) -> bool {
-        let needed = left.iter().enumerate().filter(|(index, phase)| *index == 0 || !phase.runs_commands()).map(|(_, phase)| phase.cap()).sum();
-        self.began.elapsed() + needed <= self.exam.cap()
     }
 
     /// Holds a phase. A service of the platform that runs and does not do what it is asked for is kept from it by the submission, since
@@ -242,8 +236,10 @@ impl Conductor<'_> {
         let Some(target) = self.draw(role) else { return Ok(()) };
         self.disturbed = true;
         let fault = how(self.environment, &target).await?;
-        self.record(What::FaultBegan { phase: phase.id.clone(), fault: fault.fault.name().to_owned(), target }).await?;
+        let name = fault.fault.name().to_owned();
+        // Whatever comes now, it is ended with its phase.
         faults.push(Held::Service { fault, role: role.to_owned() });
+        self.record(What::FaultBegan { phase: phase.id.clone(), fault: name, target }).await?;
         Ok(())
     }
 

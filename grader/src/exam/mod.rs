@@ -146,7 +146,6 @@ impl Hall<'_> {
         let drawn = draw(self.exercise, self.exam, &self.seed);
         let artifacts = oracle(self.engine, &record.id, self.exercise, self.images, &drawn).await?;
         self.progress.step("starting the submission");
-        let began = Instant::now();
         // The trusted services come first, so that what fails after them is the submission's.
         environment.start_only(&self.exercise.manifest.platform.keys().cloned().collect::<Vec<_>>()).await?;
         let submitted = Submitted::new(self.vetted, self.exercise);
@@ -157,7 +156,6 @@ impl Hall<'_> {
         let sitting = Sitting {
             exercise: self.exercise,
             exam: self.exam,
-            began,
             files: self.vetted.files(),
             submitted: &submitted,
             environment: &environment,
@@ -213,12 +211,10 @@ impl Rehearsal<'_> {
         let clock = Clock::start();
         let rules = Rules { exam: &self.exercise.exam.text, checks: &self.exercise.checks.text, requirements: &self.exercise.requirements };
         let (recorder, writing) = Recorder::begin(history, manifest, &rules, move || clock.now_ns())?;
-        let began = Instant::now();
         let (beside, input, output) = environment.beside(DRIVER, &[DRIVER])?;
         let sitting = Sitting {
             exercise: self.exercise,
             exam: self.exam,
-            began,
             files: self.vetted.files(),
             submitted: &submitted,
             environment: &environment,
@@ -262,7 +258,6 @@ async fn oracle(engine: &Engine, lease: &str, exercise: &Exercise, images: &Imag
 struct Sitting<'a> {
     exercise: &'a Exercise,
     exam: &'a Exam,
-    began: Instant,
     files: &'a Files,
     submitted: &'a Submitted,
     environment: &'a Docker,
@@ -332,7 +327,7 @@ impl Sitting<'_> {
         let tools = self.exercise.manifest.platform.get(DRIVER).map_or("", |driver| driver.image.as_str());
         let mut conductor = Conductor {
             exam: self.exam,
-            began: self.began,
+            commands_took: Duration::ZERO,
             phases: self.exam.order(&mut self.seed.stream(id, "order")),
             exercise: self.exercise,
             files: self.files,

@@ -32,7 +32,7 @@ struct Notification {
 pub(super) async fn listen(output: Output, recorder: Recorder, seen: watch::Sender<Seen>) -> Result<(), ExamError> {
     let mut lines = BufReader::new(StreamReader::new(output)).lines();
     let mut heard = 0;
-    while let Some(line) = lines.next_line().await.map_err(ExamError::driver)? {
+    while let Some(line) = lines.next_line().await.map_err(|error| ExamError::Died(format!("the pager: {error}")))? {
         let was_heard = heard;
         heard += line.len();
         if heard > LIMIT {
@@ -51,5 +51,5 @@ pub(super) async fn listen(output: Output, recorder: Recorder, seen: watch::Send
         recorder.record(What::Delivered { receiver: receiver.clone(), alerts: body.alerts }).await?;
         seen.send_modify(|seen| seen.delivered.extend(names.into_iter().map(|name| (receiver.clone(), name))));
     }
-    Err(ExamError::driver("the pager's output ended"))
+    Err(ExamError::Died("the pager's output ended".to_owned()))
 }

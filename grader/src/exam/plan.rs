@@ -33,18 +33,17 @@ pub struct Exam {
     /// How many seconds the submission has to settle after it was started, before the first phase.
     #[schemars(range(min = 5, max = 300))]
     pub settle_seconds: u64,
-    /// After how many seconds, from the start of the submission on, phases that run commands of the submission are not begun any more,
-    /// unless they and all others that are left fit in.
+    /// How many seconds all commands of a submission may take together: phases that would run one after that are not held.
     #[schemars(range(min = 60, max = 3_600))]
-    #[serde(default = "cap_seconds")]
-    pub cap_seconds: u64,
+    #[serde(default = "commands_seconds")]
+    pub commands_seconds: u64,
     /// What happens, in order.
     #[schemars(length(min = 1, max = 32))]
     pub phases: Vec<Phase>,
 }
 
-/// What an exam may take that does not say it: histories of before exams did can still be judged.
-fn cap_seconds() -> u64 {
+/// What commands may take in an exam that does not say it: histories of before exams did can still be judged.
+fn commands_seconds() -> u64 {
     3_600
 }
 
@@ -81,6 +80,13 @@ impl Phase {
     /// The least time that the phase takes.
     pub fn min(&self) -> Duration {
         Duration::from_secs(self.min_seconds)
+    }
+
+    /// Whether it is about a fault: without one, what users get in it proves nothing.
+    pub fn makes_faults(&self) -> bool {
+        let makes =
+            |step: &Step| matches!(step, Step::Kill { .. } | Step::Pause { .. } | Step::Crash { .. } | Step::Drift {} | Step::Features { .. });
+        self.steps.iter().any(makes)
     }
 
     /// Whether it runs commands of the submission, which may take as long as the contract lets them.
@@ -298,9 +304,9 @@ impl Exam {
         short
     }
 
-    /// The most time that the whole exam may take, the start of the submission included.
-    pub fn cap(&self) -> Duration {
-        Duration::from_secs(self.cap_seconds)
+    /// The most time that all commands of a submission may take together.
+    pub fn commands(&self) -> Duration {
+        Duration::from_secs(self.commands_seconds)
     }
 
     /// The least time that the phases take together.

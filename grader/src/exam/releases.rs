@@ -67,6 +67,7 @@ impl Conductor<'_> {
             Ok(None) => (None, format!("not over after {} s, or it said more than 4 MiB", release.within_seconds)),
             Err(why) => (None, format!("could not be run: {why}")),
         };
+        self.commands_took += Duration::from_nanos(self.recorder.now_ns().saturating_sub(began_ns));
         self.record(What::Command { command, version, began_ns, exit_code, output }).await?;
         self.alias().await
     }

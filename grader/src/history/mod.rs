@@ -18,7 +18,7 @@ pub use phases::{PhaseRecord, Phases};
 pub use write::{Recorder, Rules, Writing};
 
 /// The format that this program writes, and the newest that it reads.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// What a history says about itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

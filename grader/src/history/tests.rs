@@ -132,10 +132,10 @@ async fn damage_names_its_place() {
 async fn another_format_is_refused_whatever_else_stands_there() {
     assert_refused(
         said_of("manifest.json", b"{\"format\": 9, \"colour\": \"red\"}").await,
-        "`manifest.json`: format 9 is newer than 1",
+        "`manifest.json`: format 9 is newer than 2",
         "the grader that wrote it",
     );
-    assert_refused(said_of("manifest.json", b"{\"format\": 0}").await, "`manifest.json`: there is no format 0", "known: 1 to 1");
+    assert_refused(said_of("manifest.json", b"{\"format\": 0}").await, "`manifest.json`: there is no format 0", "known: 1 to 2");
 }
 
 #[tokio::test]

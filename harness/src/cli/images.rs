@@ -25,6 +25,9 @@ impl Arguments {
         // Tools are built when one is asked for by name.
         let tools: Vec<&str> = images::TOOLS.into_iter().filter(|tool| self.image.as_deref() == Some(tool)).collect();
         let mut built = images::platform(&engine, exercises, &tools, &progress).await?;
+        if self.image.as_deref() == Some(images::REPLAY) {
+            built.extend(images::replay(&engine, exercises, &progress).await?);
+        }
         for id in Exercise::known(exercises)? {
             built.extend(images::ensure(&engine, &Exercise::find(&id, exercises)?, &progress).await?);
         }
@@ -36,7 +39,8 @@ impl Arguments {
             return Ok(());
         };
         let Some(tag) = built.get(&format!("modeldown/{image}")) else {
-            let known: Vec<&str> = built.keys().filter_map(|alias| alias.strip_prefix("modeldown/")).chain(images::TOOLS).collect();
+            let known: Vec<&str> =
+                built.keys().filter_map(|alias| alias.strip_prefix("modeldown/")).chain(images::TOOLS).chain([images::REPLAY]).collect();
             return Err(CliError::usage(format!("no image `{image}`; known: {}", known.join(", "))));
         };
         output::print(format_args!("{tag}"))?;

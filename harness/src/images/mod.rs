@@ -17,6 +17,9 @@ pub const BASE: &str = "debian:trixie-slim";
 /// Targets of the platform's Dockerfile that environments use.
 const PLATFORM: [&str; 5] = ["alertmanager", "haproxy", "platform", "prometheus", "python"];
 
+/// The program that runs alerting rules in production time; no environment uses it yet.
+pub const REPLAY: &str = "replay";
+
 /// Targets that only tests use.
 pub const TOOLS: [&str; 2] = ["browser", "lint"];
 
@@ -63,6 +66,19 @@ pub async fn ensure(engine: &Engine, exercise: &Exercise, progress: &Progress) -
 /// Builds what is missing of some targets of the platform's.
 pub async fn platform(engine: &Engine, exercises: &Path, targets: &[&str], progress: &Progress) -> Result<Images, ImageError> {
     platform_tagged(engine, exercises, targets, &platform_digest(exercises)?, progress).await
+}
+
+/// Builds the replay program, where it is missing: its own tests are part of that.
+pub async fn replay(engine: &Engine, exercises: &Path, progress: &Progress) -> Result<Images, ImageError> {
+    let mut images = Images::new();
+    let tag = digest(exercises, &["platform/replay", "model-down/reference"], "")?;
+    let image = Image { alias: format!("modeldown/{REPLAY}"), target: REPLAY.to_owned(), tag };
+    if let Some(missing) = image.missing(engine, &mut images).await {
+        base(engine, progress).await?;
+        progress.step("building and testing the replay program (minutes, once)");
+        build(engine, exercises, "platform/replay/Dockerfile", &[missing]).await?;
+    }
+    Ok(images)
 }
 
 async fn platform_tagged(engine: &Engine, exercises: &Path, targets: &[&str], tag: &str, progress: &Progress) -> Result<Images, ImageError> {

@@ -22,8 +22,8 @@ const KEPT: usize = 1_000;
 const KEPT_BYTES: usize = 4 * 1024 * 1024;
 /// The largest notification in bytes.
 const LIMIT: usize = 1024 * 1024;
-/// What each receiver may get at once, and every second beyond it, in bytes: what a storm of alerts brings beyond it is not even read,
-/// so that the pager answers whoever looks whether it is well.
+/// What each receiver may get at once, and every second beyond it, in bytes: what a storm of alerts brings beyond it is counted and not
+/// even read, so that the pager answers whoever looks whether it is well.
 const BURST: u64 = 2 * 1024 * 1024;
 const PER_SECOND: u64 = 16 * 1024;
 /// How many alerts of a notification the page names.
@@ -67,7 +67,10 @@ async fn answer(call: Call, shared: Shared) -> Answer {
     let receiver = ["page", "ticket", "heartbeat"].into_iter().find(|receiver| call.path.strip_prefix('/') == Some(receiver));
     let inbox = || shared.lock().unwrap_or_else(PoisonError::into_inner);
     match (&call.method, receiver, call.path.as_str()) {
-        (&Method::POST, Some(receiver), _) if !inbox().has_room(receiver) => text(StatusCode::OK, "too much at once: not kept\n"),
+        (&Method::POST, Some(receiver), _) if !inbox().has_room(receiver) => {
+            println!("{}", json!({ "receiver": receiver }));
+            text(StatusCode::OK, "too much at once: counted, and not kept\n")
+        }
         (&Method::POST, Some(receiver), _) => {
             let body = call.json(LIMIT).await.unwrap_or_else(|error| json!({ "unreadable": error }));
             receive(receiver, &body, &mut inbox());
