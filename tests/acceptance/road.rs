@@ -137,7 +137,7 @@ fn the_report_is_as_described(out: &Path, report: &Value) {
     for file in ["report.json", "summary.md", "report.html", "logs/model-blue.log", "history/events.jsonl.zst"] {
         assert!(std::fs::metadata(out.join(file)).is_ok_and(|file| file.len() > 0), "{file}");
     }
-    assert_eq!(checks_that(report, "passed").len(), 38);
+    assert_eq!(checks_that(report, "passed").len(), report["checks"].as_array().map_or(0, Vec::len));
 }
 
 fn judging_again_says_the_same(home: &Home, out: &Path) {

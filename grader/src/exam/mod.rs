@@ -389,8 +389,8 @@ impl Sitting<'_> {
     /// Begins to look at what is watched throughout the exam.
     async fn watch(&self, driver: &Driver) -> Result<(), ExamError> {
         let pager = self.exercise.manifest.platform.get(PAGER).and_then(|pager| pager.port).unwrap_or(80);
-        // By its address: who floods the names' service must not seem to have silenced it.
-        let services = self.environment.services().await?;
+        // By its address: who floods the names' service must not seem to have silenced it. At home it has one that the driver does not reach.
+        let services = if self.token.is_some() { self.environment.services().await? } else { Vec::new() };
         let address = services.iter().find(|service| service.name == PAGER).and_then(|service| service.addresses.first());
         let request = bare(get(format!("http://{}:{pager}/healthz", address.map_or(PAGER, String::as_str)), 1_000));
         driver.tell(&Command::Watch { name: "canary".to_owned(), every_ms: WATCH_CANARY_MS, request }).await?;

@@ -36,6 +36,10 @@ const OUTPUT_LIMIT: usize = 4 * 1024;
 /// The most that a command may say: passing it on keeps the engine busy, and so what measures the submission.
 const OUTPUT_MOST: usize = 4 << 20;
 
+/// How long after its streams a command may take to end, and how often that is looked at.
+const EXEC_ENDS: Duration = Duration::from_secs(2);
+const EXEC_LOOK: Duration = Duration::from_millis(20);
+
 /// How often the engine is asked while something is waited for.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -408,17 +412,30 @@ impl Docker {
             }
         };
         if timeout(limit, read).await.is_err() || most == 0 {
-            let options = RestartContainerOptionsBuilder::new().t(0).build();
-            drop(self.refusable(api.restart_container(&container, Some(options)).await).await?);
-            return Ok(Ok(None));
+            return self.break_off(&container).await;
         }
-        // A container that died under its command takes the exit code with it, and on some engines the command too.
-        let (ended, done) = match api.inspect_exec(&created.id).await {
-            Ok(ended) => (ended.exit_code, Ok(())),
-            Err(error) => (None, Err(error)),
+        // Engines close the streams a moment before they know the exit code; who closes them and goes on is not over.
+        let deadline = Instant::now() + EXEC_ENDS;
+        let ended = loop {
+            match api.inspect_exec(&created.id).await {
+                Ok(ended) if ended.running != Some(true) => break ended.exit_code,
+                Ok(_) if Instant::now() > deadline => return self.break_off(&container).await,
+                Ok(_) => sleep(EXEC_LOOK).await,
+                Err(error) => {
+                    drop(self.refusable(Err(error)).await?);
+                    break None;
+                }
+            }
         };
-        drop(self.refusable(done).await?);
+        // A container that died under its command takes the exit code with it, and on some engines the command too.
         Ok(Ok(Some((ended.unwrap_or(137), String::from_utf8_lossy(&said).into_owned()))))
+    }
+
+    /// Ends a command that is not over with its service, which is started anew.
+    async fn break_off(&self, container: &str) -> Result<Result<Option<(i64, String)>, String>, EnvironmentError> {
+        let options = RestartContainerOptionsBuilder::new().t(0).build();
+        drop(self.refusable(self.engine.api.restart_container(container, Some(options)).await).await?);
+        Ok(Ok(None))
     }
 
     /// Stops services of a submission and starts them again, each for itself, as a machine does that boots; says what could not be.
