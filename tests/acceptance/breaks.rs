@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::browser;
 
-/// How many groups of breaks `make test` examines, the largest first; `make test-all` examines all of them, and every break alone.
+/// Which group of breaks `make test` examines; `make test-all` examines all of them, and every break alone. Not the first: it has the
+/// balancer's short time-out, with which users feel whatever else the machine does.
 const SAMPLE: usize = 1;
 
 /// The report of a variant that nobody repaired; it must be 0 points.
@@ -47,16 +48,14 @@ fn groups(exercise: &Exercise) -> Vec<Vec<String>> {
 #[test]
 fn breaks_fail_what_they_say() {
     let exercise = model_down();
-    for group in groups(&exercise).iter().take(SAMPLE) {
-        fail_exactly_their_own(&exercise, group);
-    }
+    fail_exactly_their_own(&exercise, &groups(&exercise)[SAMPLE]);
 }
 
 #[test]
 #[ignore = "five minutes a group; `make test-all` runs it"]
 fn all_groups_of_breaks_fail_what_they_say() {
     let exercise = model_down();
-    for group in groups(&exercise).iter().skip(SAMPLE) {
+    for (_, group) in groups(&exercise).iter().enumerate().filter(|(index, _)| *index != SAMPLE) {
         fail_exactly_their_own(&exercise, group);
     }
 }
