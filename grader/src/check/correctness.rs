@@ -6,7 +6,6 @@ use serde::Deserialize;
 
 use super::view::{Request, evidence};
 use super::{Control, Figure, Finding, Judge, SERVED, View, percent, share};
-use crate::history::RequestResult;
 
 /// Whether an answer may be made without the feature store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
@@ -55,9 +54,8 @@ impl Judge for Correctness {
             (Some(said), Some(wanted)) => (said - wanted).abs() <= self.tolerance,
             _ => false,
         };
-        let says_degraded = |request: &Request<'_>| matches!(request.result, RequestResult::Answered { degraded: Some(true), .. });
         let right = |request: &Request<'_>| {
-            let without = self.degraded == Degraded::Allowed && says_degraded(request) && is(request, defaulted);
+            let without = self.degraded == Degraded::Allowed && request.says_degraded() && is(request, defaulted);
             without || is(request, scores)
         };
         // While the store has a fault it is requests that count: a server that answers one in ten and that one rightly is no help.
@@ -75,7 +73,7 @@ impl Judge for Correctness {
             wrong.into_iter(),
             |request| {
                 let score = request.said_score();
-                let degraded = if says_degraded(request) { " and degraded" } else { "" };
+                let degraded = if request.says_degraded() { " and degraded" } else { "" };
                 let at = |wanted: &[f64]| wanted.get(request.row).copied().unwrap_or(f64::NAN);
                 let without = match self.degraded {
                     Degraded::Wrong => String::new(),

@@ -116,13 +116,17 @@ impl Release {
     /// Which share of the answers is right, and what is wrong with the others: before and while the command runs they may come from the version before it, afterwards from
     /// the right one only; and each must hold the score of the version that it claims.
     fn answers(&self, view: &View<'_>, ran: &Ran<'_>, before: Option<&str>, wanted: Option<&str>) -> (f64, Option<String>, Vec<Evidence>) {
-        let scores: BTreeMap<&str, &[f64]> =
-            [before, wanted].into_iter().flatten().filter_map(|version| Some((version, view.expected(version)?.0))).collect();
+        let scores: BTreeMap<&str, (&[f64], &[f64])> =
+            [before, wanted].into_iter().flatten().filter_map(|version| Some((version, view.expected(version)?))).collect();
+        let close = |said: Option<f64>, scores: &[f64], row: usize| matches!((said, scores.get(row)), (Some(said), Some(score)) if (said - score).abs() <= self.tolerance);
         let right = |request: &Request<'_>| {
             let version = request.version();
             let may = version.is_some() && (version == wanted || (version == before && request.sent_ns < ran.ended_ns));
-            let score = version.and_then(|version| scores.get(version)).and_then(|scores| scores.get(request.row));
-            may && matches!((request.score(), score), (Some(said), Some(score)) if (said - score).abs() <= self.tolerance)
+            // Which version answers is what a release is about: an answer that says that it was made without the feature store tells that too.
+            let tells = |(whole, without): &(&[f64], &[f64])| {
+                close(request.score(), whole, request.row) || (request.says_degraded() && close(request.score(), without, request.row))
+            };
+            may && version.and_then(|version| scores.get(version)).is_some_and(tells)
         };
         let answers: Vec<_> = view.requests().filter(Request::is_good).collect();
         if !answers.iter().any(|request| request.sent_ns >= ran.ended_ns) {

@@ -380,6 +380,10 @@ fn a_release_is_exit_code_champion_and_answers() {
     assert!(unmet(&with_command("release-good", Some(0), 3)).contains(&"deploy-good".to_owned()));
     let leaked = with_answers(seconds("release-slow").start + 1..seconds("release-slow").start + 2, |result, _| *result = answer(5, 0.1, false));
     assert_eq!(unmet(&leaked), ["refuses-slow"]);
+    let degraded = with_answers(seconds("release-slow"), |result, _| *result = answer(4, DEFAULTED, true));
+    assert!(unmet(&degraded).is_empty());
+    let silent = with_answers(seconds("release-slow"), |result, _| *result = answer(4, DEFAULTED, false));
+    assert_eq!(unmet(&silent), ["refuses-slow"]);
     let forged =
         with_answers(seconds("release-good").start + 3..seconds("release-good").end, |result, row| *result = answer(4, score_of(3, row), false));
     assert_eq!(unmet(&forged), ["deploy-good"]);

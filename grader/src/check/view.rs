@@ -58,6 +58,11 @@ impl Request<'_> {
         }
     }
 
+    /// Whether its answer says that it was made without all features.
+    pub(crate) fn says_degraded(&self) -> bool {
+        matches!(self.result, RequestResult::Answered { degraded: Some(true), .. })
+    }
+
     /// The score in its answer, in words.
     pub(crate) fn said_score(&self) -> String {
         self.score().map_or("no score".to_owned(), |score| format!("score {score:.6}"))
