@@ -61,6 +61,11 @@ fn forever(mut stream: TcpStream, head: &[u8], piece: &[u8]) {
     }
 }
 
+/// A request of the traffic, whose body is a row's.
+fn request(url: String, timeout_ms: u64) -> Request {
+    Request { method: "POST".to_owned(), url, headers: Vec::new(), body: None, timeout_ms, body_limit: BODY_LIMIT }
+}
+
 struct Driver {
     child: Child,
     input: ChildStdin,
@@ -91,8 +96,7 @@ impl Driver {
     }
 
     fn ask(&mut self, url: String, body: Option<&str>, timeout_ms: u64) -> Outcome {
-        let request =
-            Request { method: "POST".to_owned(), url, headers: Vec::new(), body: body.map(str::to_owned), timeout_ms, body_limit: BODY_LIMIT };
+        let request = Request { body: body.map(str::to_owned), ..request(url, timeout_ms) };
         self.tell(&Command::Ask { id: 7, request });
         match self.next() {
             Event::Asked { id: 7, outcome, .. } => outcome,
@@ -147,14 +151,7 @@ fn traffic_goes_on_while_nobody_answers() {
     let at = server();
     let mut driver = Driver::start();
     driver.tell(&Command::Rows { rows: vec!["a".to_owned(), "b".to_owned()] });
-    let request = Request {
-        method: "POST".to_owned(),
-        url: format!("http://{at}/never"),
-        headers: Vec::new(),
-        body: None,
-        timeout_ms: 500,
-        body_limit: BODY_LIMIT,
-    };
+    let request = request(format!("http://{at}/never"), 500);
     driver.tell(&Command::Traffic { request, rate_per_second: 200.0 });
     // A closed loop would have sent one request by the time at which the first of them times out.
     let Event::Answered { seq: 0, row: 0, outcome: Outcome::TimedOut, .. } = driver.next() else { panic!("the first must time out first") };
@@ -171,14 +168,7 @@ fn the_rows_in_use_change_under_one_stream() {
     let mut driver = Driver::start();
     driver.tell(&Command::Rows { rows: ["a", "b", "c", "d"].map(str::to_owned).to_vec() });
     driver.tell(&Command::Use { first: 0, count: 2 });
-    let request = Request {
-        method: "POST".to_owned(),
-        url: format!("http://{at}/echo"),
-        headers: Vec::new(),
-        body: None,
-        timeout_ms: 5_000,
-        body_limit: BODY_LIMIT,
-    };
+    let request = request(format!("http://{at}/echo"), 5_000);
     driver.tell(&Command::Traffic { request, rate_per_second: 100.0 });
     let first_of = |driver: &mut Driver, wanted: usize| loop {
         match driver.next() {
@@ -201,14 +191,7 @@ fn intended_times_are_the_schedule_s() {
     let at = server();
     let mut driver = Driver::start();
     driver.tell(&Command::Rows { rows: vec!["a".to_owned()] });
-    let request = Request {
-        method: "POST".to_owned(),
-        url: format!("http://{at}/echo"),
-        headers: Vec::new(),
-        body: None,
-        timeout_ms: 5_000,
-        body_limit: BODY_LIMIT,
-    };
+    let request = request(format!("http://{at}/echo"), 5_000);
     driver.tell(&Command::Traffic { request, rate_per_second: 100.0 });
     let mut intended = std::collections::BTreeMap::new();
     while intended.len() < 20 {
@@ -227,14 +210,7 @@ fn intended_times_are_the_schedule_s() {
 fn a_watch_goes_on_until_it_is_ended() {
     let at = server();
     let mut driver = Driver::start();
-    let request = Request {
-        method: "POST".to_owned(),
-        url: format!("http://{at}/echo"),
-        headers: Vec::new(),
-        body: None,
-        timeout_ms: 5_000,
-        body_limit: BODY_LIMIT,
-    };
+    let request = request(format!("http://{at}/echo"), 5_000);
     driver.tell(&Command::Watch { name: "canary".to_owned(), every_ms: 10, request });
     for _ in 0..3 {
         assert!(matches!(driver.next(), Event::Watched { name, outcome: Outcome::Response { status: 200, .. }, .. } if name == "canary"));

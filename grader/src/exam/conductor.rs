@@ -239,8 +239,7 @@ impl Conductor<'_> {
         let name = fault.fault.name().to_owned();
         // Whatever comes now, it is ended with its phase.
         faults.push(Held::Service { fault, role: role.to_owned() });
-        self.record(What::FaultBegan { phase: phase.id.clone(), fault: name, target }).await?;
-        Ok(())
+        self.record(What::FaultBegan { phase: phase.id.clone(), fault: name, target }).await
     }
 
     /// Lets a service's process die; the fault is over as soon as it is made.
@@ -256,9 +255,8 @@ impl Conductor<'_> {
     /// Lets users ask about drifted transactions until the phase ends.
     async fn drift(&mut self, phase: &Phase, faults: &mut Vec<Held>) -> Result<(), ExamError> {
         self.driver.tell(&Command::Use { first: self.exam.rows, count: self.exam.drifted_rows }).await?;
-        self.record(What::FaultBegan { phase: phase.id.clone(), fault: DRIFT.to_owned(), target: USERS.to_owned() }).await?;
         faults.push(Held::Drift);
-        Ok(())
+        self.record(What::FaultBegan { phase: phase.id.clone(), fault: DRIFT.to_owned(), target: USERS.to_owned() }).await
     }
 
     /// Lets users ask about transactions like those of training.
