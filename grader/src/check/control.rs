@@ -1,11 +1,9 @@
 //! Whether a phase can be judged: measured on the driver's own schedule and on the pager's network, which no submission reaches. Each
 //! kind of check names the controls without which it would not mean anything.
 
-use std::ops::Range;
-
 use super::{View, ms, percent, share};
 use crate::exam::Exam;
-use crate::history::{History, Phases, What};
+use crate::history::{History, What};
 
 /// A request that left later than this was late.
 const LATE_NS: u64 = 20_000_000;
@@ -42,20 +40,20 @@ pub(super) const SERVED: &[Control] = &[Control::Schedule, Control::Punctuality]
 pub(super) const PAGED: &[Control] = &[Control::Punctuality, Control::Canary];
 
 /// Why a phase cannot be judged, if so.
-pub(super) fn failed(controls: &[Control], history: &History, phases: &Phases, exam: &Exam, window: &Range<u64>) -> Option<String> {
+pub(super) fn failed(controls: &[Control], history: &History, view: &View<'_>, exam: &Exam) -> Option<String> {
+    let window = view.window();
     if let Some((number, message)) = history.fault(window.end) {
         return Some(format!("a fault of ours (event {number}): {message}"));
     }
     if window.end - window.start < SHORTEST_NS {
         return None;
     }
-    let view = View::new(history, phases, window.clone());
-    let own_doing = spent(&view) > OWN_DOING;
+    let own_doing = spent(view) > OWN_DOING;
     controls.iter().find_map(|control| match control {
         Control::Schedule | Control::Punctuality if own_doing => None,
-        Control::Schedule => schedule(&view, exam),
-        Control::Punctuality => punctuality(&view, exam),
-        Control::Canary => canary(&view),
+        Control::Schedule => schedule(view, exam),
+        Control::Punctuality => punctuality(view, exam),
+        Control::Canary => canary(view),
     })
 }
 

@@ -268,7 +268,7 @@ fn one(check: &Check, history: &History, phases: &Phases, exam: &Exam) -> Judgem
     let finding = match phases.get(&check.phase) {
         PhaseRecord::Recorded(window) => {
             let view = View::new(history, phases, window.clone());
-            if let Some(control) = control::failed(judge.controls(), history, phases, exam, window) {
+            if let Some(control) = control::failed(judge.controls(), history, &view, exam) {
                 not_graded(control)
             } else if is_without_its_fault(&check.phase, &view, exam) {
                 Finding::new(false, false, "the fault could not be made: no replica was ready, or the phase's time was over".to_owned())
@@ -277,7 +277,7 @@ fn one(check: &Check, history: &History, phases: &Phases, exam: &Exam) -> Judgem
             }
         }
         // Nor can a submission show itself on a machine that does not let it.
-        PhaseRecord::Skipped { why, window } => match control::failed(judge.controls(), history, phases, exam, window) {
+        PhaseRecord::Skipped { why, window } => match control::failed(judge.controls(), history, &View::new(history, phases, window.clone()), exam) {
             Some(control) => not_graded(control),
             None => Finding::new(false, false, format!("this part of the exam could not be held: {why}")),
         },
