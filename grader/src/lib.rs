@@ -4,5 +4,6 @@ pub mod check;
 pub mod cli;
 pub mod exam;
 pub mod history;
+pub mod replay;
 pub mod report;
 pub mod score;

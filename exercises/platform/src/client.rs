@@ -8,6 +8,7 @@ use hyper::header::{CONTENT_TYPE, HOST};
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::protocol::{BODY_LIMIT, Outcome, Request};
@@ -23,6 +24,34 @@ pub async fn send(request: &Request, body: Option<&str>) -> Outcome {
 }
 
 async fn exchange(request: &Request, body: Option<&str>) -> Result<Outcome, Outcome> {
+    let limit = request.body_limit.min(BODY_LIMIT);
+    let content = body.or(request.body.as_deref()).unwrap_or_default();
+    let (response, connection) = open(request, content, limit as u64 + BESIDE_BODY).await?;
+    let outcome = read(response, limit).await;
+    connection.abort();
+    outcome
+}
+
+/// Asks a trusted address, and hands on the body of an answer of 200 piece by piece, however long it is.
+pub async fn download(url: &str, within: Duration, mut take: impl FnMut(&[u8]) -> std::io::Result<()>) -> Result<(), String> {
+    let request = Request { method: "GET".to_owned(), url: url.to_owned(), headers: Vec::new(), body: None, timeout_ms: 0, body_limit: 0 };
+    let whole = async {
+        let (mut response, _connection) = open(&request, "", u64::MAX).await.map_err(|failed| format!("{failed:?}"))?;
+        if response.status() != hyper::StatusCode::OK {
+            return Err(format!("answered with {}", response.status()));
+        }
+        while let Some(frame) = response.frame().await {
+            let frame = frame.map_err(|error| error.to_string())?;
+            frame.data_ref().map_or(Ok(()), |piece| take(piece)).map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    };
+    timeout(within, whole).await.unwrap_or_else(|_| Err(format!("no whole answer within {} s", within.as_secs())))
+}
+
+/// Sends a request on a connection of its own, of which at most so many bytes are read: the answer up to its headers, and the task
+/// that reads on.
+async fn open(request: &Request, content: &str, at_most: u64) -> Result<(hyper::Response<hyper::body::Incoming>, JoinHandle<()>), Outcome> {
     let uri: hyper::Uri = request.url.parse().map_err(|error| Outcome::Unresolved { why: format!("`{}`: {error}", request.url) })?;
     let Some(host) = uri.host().filter(|_| uri.scheme_str() == Some("http")) else {
         return Err(Outcome::Unresolved { why: format!("`{}` is not an http address", request.url) });
@@ -34,13 +63,11 @@ async fn exchange(request: &Request, body: Option<&str>) -> Result<Outcome, Outc
         .collect();
     let stream = TcpStream::connect(&addresses[..]).await.map_err(|error| Outcome::Refused { why: error.to_string() })?;
     stream.set_nodelay(true).map_err(broken)?;
-    let limit = request.body_limit.min(BODY_LIMIT);
     let (read_half, write_half) = stream.into_split();
-    let stream = tokio::io::join(read_half.take(limit as u64 + BESIDE_BODY), write_half);
+    let stream = tokio::io::join(read_half.take(at_most), write_half);
     let mut client = hyper::client::conn::http1::Builder::new();
     let (mut sender, connection) = client.max_buf_size(BODY_LIMIT).handshake(TokioIo::new(stream)).await.map_err(broken)?;
-    let connection = tokio::spawn(connection);
-    let content = body.or(request.body.as_deref()).unwrap_or_default().to_owned();
+    let connection = tokio::spawn(async move { drop(connection.await) });
     let path = uri.path_and_query().map_or("/", hyper::http::uri::PathAndQuery::as_str);
     let mut built = hyper::Request::builder().method(request.method.as_str()).uri(path);
     built = built.header(HOST, uri.authority().map_or(host, hyper::http::uri::Authority::as_str));
@@ -50,14 +77,14 @@ async fn exchange(request: &Request, body: Option<&str>) -> Result<Outcome, Outc
     for (name, value) in &request.headers {
         built = built.header(name, value);
     }
-    let built = built.body(Full::new(Bytes::from(content))).map_err(broken)?;
-    let answer = sender.send_request(built).await.map_err(broken);
-    let outcome = match answer {
-        Ok(response) => read(response, limit).await,
-        Err(error) => Err(error),
-    };
-    connection.abort();
-    outcome
+    let built = built.body(Full::new(Bytes::from(content.to_owned()))).map_err(broken)?;
+    match sender.send_request(built).await {
+        Ok(response) => Ok((response, connection)),
+        Err(error) => {
+            connection.abort();
+            Err(broken(error))
+        }
+    }
 }
 
 async fn read(mut response: hyper::Response<hyper::body::Incoming>, limit: usize) -> Result<Outcome, Outcome> {

@@ -2,6 +2,7 @@
 
 mod check;
 mod judge;
+mod replay;
 mod run;
 
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use harness::exit::{self, Owner};
 
 use crate::exam::ExamError;
 use crate::history::HistoryError;
+use crate::replay::ReplayError;
 use crate::report::Report;
 use crate::score::Outcome;
 use harness::output::{self, OutputError};
@@ -24,6 +26,7 @@ Examples:
   grader run work/model-down --out report     examines a workspace
   grader run submission.tar.gz --out report   or an archive of one
   grader judge report/history --out again     the same report once more
+  grader replay report/history                its alerts in production time, again
 
 Exit codes:
   0 at or above the pass mark, 1 below it, 2 wrong usage or exercise,
@@ -46,6 +49,8 @@ enum Command {
     Check(check::Arguments),
     /// Starts a submission where nothing else reaches it, examines it, judges it and writes the report.
     Run(run::Arguments),
+    /// Plays a recorded exam's alerts in production time again; a grade does this by itself.
+    Replay(replay::Arguments),
     /// Judges a recorded exam again: the same history gives the same report.
     Judge(judge::Arguments),
 }
@@ -65,6 +70,8 @@ enum CliError {
     Exam(ExamError),
     #[error(transparent)]
     History(#[from] HistoryError),
+    #[error("the exam was not replayed: {0}")]
+    Replay(#[from] ReplayError),
 }
 
 impl CliError {
@@ -73,6 +80,9 @@ impl CliError {
             Self::Shared(error) => return error.code(),
             Self::Rules(_) | Self::History(_) => Owner::Operator,
             Self::Exam(error) => error.owner(),
+            Self::Replay(ReplayError::Environment(error)) => error.owner(),
+            Self::Replay(ReplayError::Program(_)) => Owner::Grader,
+            Self::Replay(_) => Owner::Operator,
             Self::Variant(_) | Self::Build(_) => Owner::Candidate,
         })
     }
@@ -102,6 +112,7 @@ pub fn main() -> ExitCode {
         let done = match cli.command {
             Command::Check(arguments) => arguments.run(cli.exercises).await,
             Command::Run(arguments) => arguments.run(cli.exercises).await,
+            Command::Replay(arguments) => arguments.run(cli.exercises).await,
             Command::Judge(arguments) => arguments.run(),
         };
         match done {

@@ -12,7 +12,7 @@ use harness::interrupt::Interrupt;
 use harness::progress::Progress;
 use harness::{exercise, images, submission};
 
-use super::{CliError, fresh, tell};
+use super::{CliError, fresh, replay, tell};
 use crate::check::Rubric;
 use crate::exam::{Exam, Hall};
 use crate::history::{BreakRecord, FORMAT, History, Manifest};
@@ -59,8 +59,13 @@ impl Arguments {
         sweep_dead(&engine, &leases).await?;
         let owner = leases.owner().map_err(Shared::Leases)?;
         let progress = Progress::stderr();
-        let images = tokio::select! {
-            images = images::ensure(&engine, &exercise, &progress) => images?,
+        let made = async {
+            let images = images::ensure(&engine, &exercise, &progress).await?;
+            let program = if exam.replay.is_some() { Some(images::replay(&engine, &exercises, &progress).await?) } else { None };
+            Ok::<_, CliError>((images, program))
+        };
+        let (images, program) = tokio::select! {
+            made = made => made?,
             interrupt = Interrupt::next() => return Err(interrupt.into()),
         };
         let seed = self.exam_seed.clone().unwrap_or_else(Seed::fresh);
@@ -88,12 +93,24 @@ impl Arguments {
             interrupt = Interrupt::next() => Err(interrupt.into()),
         };
         std::fs::remove_file(&reserve).map_err(Shared::file(&reserve))?;
+        // Under a lease of its own: the exam's is over.
+        let replaying = leases.take(&exercise.manifest.id, None, replay::HOURS).map_err(Shared::Leases)?;
+        let replayed = async {
+            let (Some(program), Ok(None)) = (&program, &held) else { return Ok(()) };
+            crate::replay::replay(&engine, &replaying.record.id, program, &history).await
+        };
         let closed = tokio::select! {
             biased;
             // It listens by the time at which the clean-up is told of.
             interrupt = Interrupt::next() => Err(interrupt.into()),
-            closed = close(&engine, lease, &progress) => closed,
+            (closed, replayed) = async { tokio::join!(close(&engine, lease, &progress), replayed) } => {
+                if let Err(error) = replayed {
+                    output::say(format_args!("grader: what the exam recorded could not be replayed, and is not graded: {error}"));
+                }
+                closed
+            }
         };
+        let closed = closed.and(close(&engine, replaying, &progress).await);
         progress.done();
         if let Err(error) = closed {
             // What was recorded is worth a report; the lease stays for the next command to sweep.
@@ -112,7 +129,7 @@ impl Arguments {
     }
 }
 
-async fn close(engine: &Engine, lease: Lease, progress: &Progress) -> Result<(), Shared> {
+pub(super) async fn close(engine: &Engine, lease: Lease, progress: &Progress) -> Result<(), Shared> {
     progress.step("cleaning up");
     sweep(engine, &lease.record.id, Sweep::Everything).await?;
     lease.end().map_err(Shared::Leases)

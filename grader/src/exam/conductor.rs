@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::driver::{Driver, Seen};
-use super::plan::{Condition, Exam, FeatureFault, Phase, Receiver, Step};
+use super::plan::{Condition, Exam, FeatureFault, Phase, Receiver, Shows, Step};
 use super::platform::{Artifact, Platform};
 use super::submitted::Submitted;
 use super::{ExamError, ring};
@@ -25,6 +25,8 @@ const ENTRY: Duration = Duration::from_secs(10);
 /// What histories call drifted transactions, and whom they come from.
 const DRIFT: &str = "drift";
 const USERS: &str = "users";
+/// What they call an alias that the grader points elsewhere.
+const ALIAS: &str = "alias";
 
 /// Everything that an exam is conducted with.
 pub(super) struct Conductor<'a> {
@@ -72,6 +74,19 @@ enum Held {
     Drift,
     /// The feature store has a fault.
     Features(FeatureFault),
+    /// The registry's alias points elsewhere.
+    Alias { before: String, restart: Option<String> },
+}
+
+impl Held {
+    /// The role whose services it hits.
+    fn role(&self) -> Option<String> {
+        match self {
+            Self::Service { role, .. } => Some(role.clone()),
+            Self::Alias { restart, .. } => restart.clone(),
+            Self::Drift | Self::Features(_) => None,
+        }
+    }
 }
 
 impl Conductor<'_> {
@@ -119,11 +134,16 @@ impl Conductor<'_> {
         if let Ok(end) = &stepped {
             self.record(What::PhaseLeft { phase: phase.id.clone(), end: end.clone() }).await?;
         }
+        let roles: BTreeSet<String> = faults.iter().filter_map(Held::role).collect();
         for held in faults.into_iter().rev() {
             match self.end(held).await {
                 Err(ExamError::Platform(why)) => self.record(What::Note { text: format!("a fault could not be ended: {why}") }).await?,
                 ended => ended?,
             }
+        }
+        // A while to come back, so that the next phase does not start in its shadow; whether it did is what entry conditions ask.
+        for role in roles {
+            self.ready_by(&role, Instant::now() + ENTRY).await.ok();
         }
         stepped.map(drop)
     }
@@ -131,17 +151,31 @@ impl Conductor<'_> {
     async fn steps(&mut self, phase: &Phase, faults: &mut Vec<Held>) -> Result<(), ExamError> {
         for step in &phase.steps {
             match step {
-                Step::Hold { seconds } => tokio::time::sleep(Duration::from_secs(*seconds)).await,
-                Step::Kill { role } => self.disturb(phase, role, faults, Docker::kill).await?,
-                Step::Pause { role } => self.disturb(phase, role, faults, Docker::pause).await?,
+                Step::Hold { seconds, shows } => self.hold(Duration::from_secs(*seconds), shows.as_ref()).await?,
+                Step::Kill { role } => {
+                    if let Some(target) = self.draw(role) {
+                        self.disturb(phase, role, target, faults, Docker::kill).await?;
+                    }
+                }
+                Step::KillAll { role } => {
+                    for target in self.submitted.of_role(role) {
+                        self.disturb(phase, role, target, faults, Docker::kill).await?;
+                    }
+                }
+                Step::Pause { role } => {
+                    if let Some(target) = self.draw(role) {
+                        self.disturb(phase, role, target, faults, Docker::pause).await?;
+                    }
+                }
                 Step::Crash { role } => self.crash(phase, role).await?,
                 Step::Drift {} => self.drift(phase, faults).await?,
                 Step::Features { fault } => self.disturb_features(phase, *fault, faults).await?,
                 Step::Publish { artifact, digest } => self.publish(artifact, *digest).await?,
+                Step::Promote { restart } => self.promote(phase, restart.as_deref(), faults).await?,
                 Step::Deploy { version } => self.deploy(*version).await?,
                 Step::Rollback {} => self.command(ReleaseCommand::Rollback, None).await?,
                 Step::Status {} => self.command(ReleaseCommand::Status, None).await?,
-                Step::Restart {} => self.restart().await?,
+                Step::Restart {} => self.restart_all().await?,
                 Step::Survey {} => self.survey().await?,
                 Step::Ring { receivers, within_seconds } => {
                     self.ring(receivers, Duration::from_secs(*within_seconds)).await?;
@@ -149,6 +183,19 @@ impl Conductor<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Lets time pass, and records what it showed.
+    async fn hold(&self, length: Duration, shows: Option<&Shows>) -> Result<(), ExamError> {
+        let from_ns = self.recorder.now_ns();
+        tokio::time::sleep(length).await;
+        let (signature, onset) = match shows {
+            None => return Ok(()),
+            Some(Shows::Healthy) => (None, Duration::ZERO),
+            Some(Shows::Signature { id, steady_after_seconds }) => (Some(id.clone()), Duration::from_secs(*steady_after_seconds)),
+        };
+        let steady_from_ns = from_ns + u64::try_from(onset.as_nanos()).unwrap_or(0);
+        self.record(What::Shown { signature, from_ns, steady_from_ns }).await
     }
 
     /// How long a submission may take to start, however its services wait for each other.
@@ -230,10 +277,10 @@ impl Conductor<'_> {
         &mut self,
         phase: &Phase,
         role: &str,
+        target: String,
         faults: &mut Vec<Held>,
         how: impl AsyncFn(&Docker, &str) -> Result<Disturbance, EnvironmentError>,
     ) -> Result<(), ExamError> {
-        let Some(target) = self.draw(role) else { return Ok(()) };
         self.disturbed = true;
         let fault = how(self.environment, &target).await?;
         let name = fault.fault.name().to_owned();
@@ -272,19 +319,40 @@ impl Conductor<'_> {
         self.record(What::FaultBegan { phase: phase.id.clone(), fault: fault.name().to_owned(), target }).await
     }
 
-    async fn restart(&mut self) -> Result<(), ExamError> {
-        self.alias().await?;
+    /// Points the registry's alias at the version that was registered last until the phase ends.
+    async fn promote(&mut self, phase: &Phase, restart: Option<&str>, faults: &mut Vec<Held>) -> Result<(), ExamError> {
+        let before = self.platform.champion().await?.unwrap_or_else(|| self.champion.clone());
+        let target = self.newest.to_string();
         self.disturbed = true;
-        for text in self.environment.restart(&self.submitted.names()).await? {
+        faults.push(Held::Alias { before, restart: restart.map(str::to_owned) });
+        self.platform.promote(&target).await?;
+        self.record(What::FaultBegan { phase: phase.id.clone(), fault: ALIAS.to_owned(), target }).await?;
+        if let Some(role) = restart {
+            self.restart(&self.submitted.of_role(role)).await?;
+            self.ready_by(role, Instant::now() + ENTRY).await.ok();
+        }
+        Ok(())
+    }
+
+    /// Stops services and starts them again.
+    async fn restart(&self, services: &[String]) -> Result<(), ExamError> {
+        for text in self.environment.restart(services).await? {
             self.record(What::Note { text }).await?;
         }
+        Ok(())
+    }
+
+    async fn restart_all(&mut self) -> Result<(), ExamError> {
+        self.alias().await?;
+        self.disturbed = true;
+        self.restart(&self.submitted.names()).await?;
         self.record(What::Restarted).await
     }
 
     /// Ends a fault.
     async fn end(&mut self, held: Held) -> Result<(), ExamError> {
         match held {
-            Held::Service { fault, role } => self.mend(fault, &role).await,
+            Held::Service { fault, .. } => self.mend(fault).await,
             Held::Drift => {
                 self.usual_rows().await?;
                 self.record(What::FaultEnded { fault: DRIFT.to_owned(), target: USERS.to_owned() }).await
@@ -293,19 +361,24 @@ impl Conductor<'_> {
                 self.platform.fault(None).await?;
                 self.record(What::FaultEnded { fault: fault.name().to_owned(), target: "features".to_owned() }).await
             }
+            Held::Alias { before, restart } => {
+                self.platform.promote(&before).await?;
+                self.record(What::FaultEnded { fault: ALIAS.to_owned(), target: before }).await?;
+                match restart {
+                    Some(role) => self.restart(&self.submitted.of_role(&role)).await,
+                    None => Ok(()),
+                }
+            }
         }
     }
 
-    /// Ends a fault and gives the service a while to come back, so that the next phase does not start in its shadow.
-    async fn mend(&mut self, fault: Disturbance, role: &str) -> Result<(), ExamError> {
+    /// Ends a fault of a service.
+    async fn mend(&mut self, fault: Disturbance) -> Result<(), ExamError> {
         let (kind, target) = (fault.fault, fault.target.clone());
         if let Err(why) = self.environment.mend(fault).await? {
             self.record(What::Note { text: format!("`{target}` could not be started again: {why}") }).await?;
         }
-        self.record(What::FaultEnded { fault: kind.name().to_owned(), target }).await?;
-        // Whether it came back is what the next phase's entry condition asks.
-        self.ready_by(role, Instant::now() + ENTRY).await.ok();
-        Ok(())
+        self.record(What::FaultEnded { fault: kind.name().to_owned(), target }).await
     }
 
     async fn ring(&mut self, receivers: &[Receiver], within: Duration) -> Result<(), ExamError> {

@@ -9,6 +9,7 @@ mod machine;
 mod pager;
 mod plan;
 mod platform;
+mod recording;
 mod releases;
 mod ring;
 mod submitted;
@@ -22,7 +23,7 @@ use ::platform::protocol::{Command, Request};
 use futures_util::StreamExt;
 use harness::compose::{Images, Vetted, render};
 use harness::engine::Engine;
-use harness::environment::{Docker, EnvironmentError, Input, Lease, Output, Record, Wait, run_once};
+use harness::environment::{Docker, EnvironmentError, Input, Lease, Once, Output, Record, Wait, run_once};
 use harness::exercise::{Exercise, Files, Population, Row, Seed, accounts, request_body, rows};
 use harness::exit::Owner;
 use harness::progress::Progress;
@@ -38,7 +39,7 @@ use conductor::{Conductor, get, readiness};
 use driver::{Driver, Seen};
 use submitted::Submitted;
 
-pub use plan::{Condition, Deployed, Digest, Exam, FeatureFault, Phase, Receiver, Step};
+pub use plan::{Blemish, Condition, Deployed, Digest, Exam, FeatureFault, Incident, Phase, QUIET, Quiet, Receiver, Replay, Shows, Step};
 
 /// How long the driver may take to answer what is in flight when the exam is over.
 const GOODBYE: Duration = Duration::from_secs(20);
@@ -49,6 +50,9 @@ const WATCH_TARGETS_MS: u64 = 1_000;
 
 /// The most changes of containers' states that are recorded: a submission that flaps must not make a history that nobody can read.
 const MOST_TRANSITIONS: u32 = 5_000;
+
+/// The most memory that the oracle may use, in MiB.
+const ORACLE_MIB: u64 = 512;
 
 /// The trusted services that an exam cannot do without.
 const PAGER: &str = "pager";
@@ -164,6 +168,7 @@ impl Hall<'_> {
             rows: &drawn,
             seed: &self.seed,
             token: Some(token),
+            history: self.exam.replay.is_some().then_some(history),
             progress: self.progress,
         };
         let held = sitting.record(input, output, clock, &recorder).await;
@@ -223,6 +228,7 @@ impl Rehearsal<'_> {
             rows: &drawn,
             seed: &seed,
             token: None,
+            history: None,
             progress: self.progress,
         };
         let held = sitting.record(input, output, clock, &recorder).await;
@@ -246,7 +252,12 @@ async fn oracle(engine: &Engine, lease: &str, exercise: &Exercise, images: &Imag
     let models = &exercise.manifest.models;
     let image = images.get(&models.artifacts).unwrap_or(&models.artifacts);
     let features: Vec<&[f64]> = rows.iter().map(|row| row.features.as_slice()).collect();
-    let said = run_once(engine, lease, image, serde_json::json!({ "rows": features }).to_string().as_bytes()).await?;
+    let once = Once { image, memory_mib: ORACLE_MIB, command: &[] };
+    let ran = run_once(engine, lease, &once, serde_json::json!({ "rows": features }).to_string().as_bytes()).await?;
+    if !ran.status.success() {
+        return Err(ExamError::Oracle(harness::engine::tail(&ran.stderr)));
+    }
+    let said = ran.stdout;
     let artifacts: BTreeMap<String, Artifact> = serde_json::from_slice(&said).map_err(|error| ExamError::Oracle(error.to_string()))?;
     match artifacts.get(&models.champion) {
         Some(champion) if champion.scores.len() == rows.len() && champion.degraded.len() == rows.len() => Ok(artifacts),
@@ -266,6 +277,8 @@ struct Sitting<'a> {
     rows: &'a [Row],
     seed: &'a Seed,
     token: Option<String>,
+    /// The history's folder, where there will be a replay of it.
+    history: Option<&'a Path>,
     progress: &'a Progress,
 }
 
@@ -280,7 +293,10 @@ impl Sitting<'_> {
         let mut transitions = Box::pin(environment.transitions());
         let to = recorder.clone();
         // At home it is the candidate who may start them anew.
-        let trusted: BTreeSet<String> = self.token.iter().flat_map(|_| self.exercise.manifest.platform.keys().cloned()).collect();
+        let platform = &self.exercise.manifest.platform;
+        // A shadow does what the submission's configuration says, and must not end an exam by it.
+        let relied_on = || platform.iter().filter(|(_, service)| service.shadows.is_none()).map(|(name, _)| name.clone());
+        let trusted: BTreeSet<String> = self.token.iter().flat_map(|_| relied_on()).collect();
         listeners.spawn(async move {
             let mut count = 0;
             while let Some(transition) = transitions.next().await {
@@ -306,10 +322,10 @@ impl Sitting<'_> {
         listeners.spawn(machine::watch(environment.clone(), bounded, recorder.clone()));
         let driver = Driver::open(input, output, clock, answer::Inference::of(self.exercise), recorder.clone(), send).await?;
         let inputs = &self.exercise.manifest.inputs;
-        let platform = Platform { driver: &driver, exercise: self.exercise, token: self.token.clone() };
-        platform.accounts(&accounts(inputs, self.rows)).await?;
+        let steered = Platform { driver: &driver, exercise: self.exercise, token: self.token.clone() };
+        steered.accounts(&accounts(inputs, self.rows)).await?;
         // In grading nobody can have moved it yet.
-        let moved = if self.token.is_some() { None } else { platform.champion().await? };
+        let moved = if self.token.is_some() { None } else { steered.champion().await? };
         let champion = moved.unwrap_or_else(|| self.exercise.manifest.models.champion.clone());
         self.start(recorder).await?;
         let registered = || self.artifacts.iter().filter_map(|(name, artifact)| Some((name.parse::<u64>().ok()?, artifact)));
@@ -335,7 +351,7 @@ impl Sitting<'_> {
             environment,
             tools: self.images.get(tools).map_or(tools, String::as_str),
             driver: &driver,
-            platform,
+            platform: steered,
             artifacts: self.artifacts,
             sound,
             published: registered().map(|(version, artifact)| (version.to_string(), artifact)).collect(),
@@ -350,9 +366,15 @@ impl Sitting<'_> {
             broken_off: false,
         };
         self.progress.step("letting the submission settle");
+        let shadow = platform.iter().find(|(_, service)| service.shadows.is_some()).map(|(name, _)| name);
         let work = async {
             conductor.settle().await?;
-            conductor.conduct().await
+            conductor.conduct().await?;
+            if let (Some(history), Some(shadow)) = (self.history, shadow) {
+                recording::keep_monitoring(history, &recording::monitoring(self.files, self.exercise, self.submitted))?;
+                recording::take(environment, shadow, clock, recorder, history).await?;
+            }
+            Ok(())
         };
         let conducted = tokio::select! {
             conducted = work => conducted,

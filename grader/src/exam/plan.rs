@@ -38,8 +38,81 @@ pub struct Exam {
     #[serde(default = "commands_seconds")]
     pub commands_seconds: u64,
     /// What happens, in order.
-    #[schemars(length(min = 1, max = 32))]
+    #[schemars(length(min = 1, max = 40))]
     pub phases: Vec<Phase>,
+    /// What the recording of the submission's metrics is played as when the phases are over: rules are run, and alerts sent, in
+    /// production time.
+    #[serde(default)]
+    pub replay: Option<Replay>,
+}
+
+/// What is played in production time, each with a twin in which nothing happens.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Replay {
+    /// A day on which nothing happens that anybody should be woken for.
+    pub quiet: Quiet,
+    /// What happens on other days.
+    #[schemars(length(min = 1, max = 16))]
+    pub incidents: Vec<Incident>,
+}
+
+/// A day on which nothing happens that anybody should be woken for.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Quiet {
+    /// How long it is, in minutes.
+    #[schemars(range(min = 60, max = 2_880))]
+    pub minutes: f64,
+    /// What is not perfect on a good day either.
+    #[serde(default)]
+    pub blemishes: Vec<Blemish>,
+}
+
+/// Something that is not perfect on a good day either.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Blemish {
+    /// Which mark of a fault is shown.
+    pub signature: String,
+    /// How much of the traffic meets it, of 1.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    #[serde(default = "whole")]
+    pub share: f64,
+    /// For how many seconds, at a moment that the exam's seed draws; the whole day without it.
+    #[serde(default)]
+    pub seconds: Option<f64>,
+}
+
+/// Something that alerts should find.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Incident {
+    /// What checks call it.
+    #[schemars(regex(pattern = "^[a-z][a-z0-9-]{0,31}$"))]
+    pub id: String,
+    /// What the report calls it.
+    pub title: String,
+    /// Which mark of a fault is shown: the name under which a step recorded it.
+    pub signature: String,
+    /// How much of the traffic meets it, of 1.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    #[serde(default = "whole")]
+    pub share: f64,
+    /// How many minutes that share takes to grow from nothing.
+    #[schemars(range(min = 0.0, max = 1_440.0))]
+    #[serde(default)]
+    pub ramp_minutes: f64,
+    /// How many minutes it lasts.
+    #[schemars(range(min = 1.0, max = 2_880.0))]
+    pub minutes: f64,
+    /// How many minutes are watched after it.
+    #[schemars(range(min = 1.0, max = 1_440.0))]
+    pub after_minutes: f64,
+}
+
+fn whole() -> f64 {
+    1.0
 }
 
 /// What commands may take in an exam that does not say it: histories of before exams did can still be judged.
@@ -84,8 +157,11 @@ impl Phase {
 
     /// Whether it is about a fault: without one, what users get in it proves nothing.
     pub fn makes_faults(&self) -> bool {
-        let makes =
-            |step: &Step| matches!(step, Step::Kill { .. } | Step::Pause { .. } | Step::Crash { .. } | Step::Drift {} | Step::Features { .. });
+        let makes = |step: &Step| match step {
+            Step::Kill { .. } | Step::KillAll { .. } | Step::Pause { .. } | Step::Crash { .. } => true,
+            Step::Drift {} | Step::Features { .. } | Step::Promote { .. } => true,
+            _ => false,
+        };
         self.steps.iter().any(makes)
     }
 
@@ -126,9 +202,17 @@ pub enum Step {
     Hold {
         /// For how many seconds.
         seconds: u64,
+        /// What the submission's metrics show meanwhile, for the replay.
+        #[serde(default)]
+        shows: Option<Shows>,
     },
     /// Kills one ready service of a role, which one is drawn from the exam's seed, and holds it down to the end of the phase.
     Kill {
+        /// The role, as in `exercise.yaml`.
+        role: String,
+    },
+    /// Kills every service of a role and holds them down to the end of the phase.
+    KillAll {
         /// The role, as in `exercise.yaml`.
         role: String,
     },
@@ -158,6 +242,13 @@ pub enum Step {
         #[serde(default)]
         digest: Digest,
     },
+    /// Points the registry's alias at the version that was registered last, by the registry's API and not by the submission's command, to
+    /// the end of the phase.
+    Promote {
+        /// A role whose services are restarted, now and at the end, so that they load what the alias points to.
+        #[serde(default)]
+        restart: Option<String>,
+    },
     /// Runs the contract's `deploy`, within the contract's time.
     Deploy {
         /// What is deployed.
@@ -177,6 +268,22 @@ pub enum Step {
         receivers: Vec<Receiver>,
         /// How long to wait for them in seconds.
         within_seconds: u64,
+    },
+}
+
+/// What a stretch of the recording shows.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Shows {
+    /// A deployment that is well: quiet time is made of it.
+    Healthy,
+    /// The mark of a fault that is held.
+    Signature {
+        /// Its name.
+        id: String,
+        /// After how many seconds it is at its height: what comes before is played at real speed, what comes then is stretched.
+        #[schemars(range(min = 1))]
+        steady_after_seconds: u64,
     },
 }
 
@@ -244,6 +351,17 @@ impl Receiver {
     }
 }
 
+/// The name of the trace of a quiet day.
+pub const QUIET: &str = "quiet";
+
+/// The signature that a step shows.
+fn signature(step: &Step) -> Option<&str> {
+    match step {
+        Step::Hold { shows: Some(Shows::Signature { id, .. }), .. } => Some(id),
+        _ => None,
+    }
+}
+
 impl Exam {
     /// Reads `exam.yaml`; `name` is what errors call the file.
     pub fn parse(name: &str, text: &str) -> Result<Self, Problems> {
@@ -263,11 +381,39 @@ impl Exam {
             if let (Some(step), 0) = (drift, self.drifted_rows) {
                 found.push((format!("/phases/{index}/steps/{step}"), "there are no rows for it: set `drifted_rows`".to_owned()));
             }
+            for (step, one) in phase.steps.iter().enumerate() {
+                if let Step::Hold { seconds, shows: Some(Shows::Signature { id, steady_after_seconds }) } = one {
+                    let place = format!("/phases/{index}/steps/{step}");
+                    if steady_after_seconds >= seconds {
+                        found.push((place.clone(), format!("`{id}` is at its height only when the hold is over")));
+                    }
+                    let earlier = self.phases[..index].iter().flat_map(|phase| &phase.steps).chain(&phase.steps[..step]);
+                    if earlier.filter_map(signature).any(|other| other == id) {
+                        found.push((place, format!("there is another signature `{id}`")));
+                    }
+                }
+            }
             if phase.cap_seconds < phase.min_seconds {
                 found.push((
                     format!("/phases/{index}/cap_seconds"),
                     format!("the cap of {} s is below the minimum of {} s", phase.cap_seconds, phase.min_seconds),
                 ));
+            }
+        }
+        if let Some(replay) = &self.replay {
+            let known: Vec<&str> = self.phases.iter().flat_map(|phase| &phase.steps).filter_map(signature).collect();
+            let mut named: Vec<(String, &str)> = Vec::new();
+            for (index, incident) in replay.incidents.iter().enumerate() {
+                named.push((format!("/replay/incidents/{index}/signature"), &incident.signature));
+                if replay.incidents[..index].iter().any(|earlier| earlier.id == incident.id) || incident.id == QUIET {
+                    found.push((format!("/replay/incidents/{index}/id"), format!("there is another trace `{}`", incident.id)));
+                }
+            }
+            named.extend(replay.quiet.blemishes.iter().enumerate().map(|(index, blemish)| (format!("/replay/quiet/blemishes/{index}/signature"), blemish.signature.as_str())));
+            for (place, signature) in named {
+                if !known.contains(&signature) {
+                    found.push((place, format!("no step shows the signature `{signature}`; known: {}", known.join(", "))));
+                }
             }
         }
         found
@@ -290,13 +436,14 @@ impl Exam {
     pub fn at_home(&self) -> Self {
         let mut short = self.clone();
         short.phases.retain(|phase| phase.at_home);
+        short.replay = None;
         short.settle_seconds = short.settle_seconds.min(HOLD_AT_HOME);
         for phase in &mut short.phases {
             phase.min_seconds = 1;
             // The rule of a ring is part of what grading renders, and not of a candidate's own file.
             phase.steps.retain(|step| !matches!(step, Step::Ring { .. }));
             for step in &mut phase.steps {
-                if let Step::Hold { seconds } = step {
+                if let Step::Hold { seconds, .. } = step {
                     *seconds = (*seconds).min(HOLD_AT_HOME);
                 }
             }

@@ -29,6 +29,11 @@ impl Submitted {
         self.services.iter().filter(|service| service.role.as_deref() == Some(role)).map(|service| service.service.clone()).collect()
     }
 
+    /// The folder of the submission that a role's program reads as its configuration.
+    pub(super) fn folder_of(&self, role: &str) -> Option<&str> {
+        self.services.iter().find(|service| service.role.as_deref() == Some(role))?.config.as_deref()
+    }
+
     /// The request that users send; the driver puts a row into its body.
     pub(super) fn inference(&self, exercise: &Exercise, timeout_ms: u64) -> Request {
         let inference = &exercise.contract.inference;

@@ -13,7 +13,7 @@ use super::conductor::{Conductor, get};
 use crate::history::{AlertRule, Panel, What};
 
 /// The most queries that are asked: more than any dashboard needs.
-const MOST: usize = 60;
+pub(super) const MOST: usize = 60;
 /// The longest text of a submission that is written down, in characters.
 const LONGEST: usize = 500;
 
@@ -93,7 +93,7 @@ fn alert_rules(rules: &Value, label: &str, files: &Files) -> Vec<AlertRule> {
 
 /// The queries of all dashboards below a folder: file, title of the panel, query with Grafana's variables filled in. Panels of other
 /// data sources are left out.
-fn queries(files: &Files, folder: &str) -> Vec<(String, String, String)> {
+pub(super) fn queries(files: &Files, folder: &str) -> Vec<(String, String, String)> {
     let mut found = Vec::new();
     let is_dashboard = |path: &str| path.starts_with(&format!("{folder}/")) && Path::new(path).extension().is_some_and(|end| end == "json");
     for (path, content) in files.iter().filter(|(path, _)| is_dashboard(path)) {
@@ -143,7 +143,7 @@ fn filled(query: &str, variables: &[(String, String)]) -> String {
 }
 
 /// A text as the value of a form.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     use std::fmt::Write;
     text.bytes().fold(String::new(), |mut escaped, byte| {
         // Writing to a String cannot fail.

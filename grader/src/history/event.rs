@@ -70,6 +70,26 @@ pub enum What {
         /// The score of each row when the model's defaults stand in for the feature store.
         degraded: Vec<f64>,
     },
+    /// A stretch of the exam that the replay is made of is over.
+    Shown {
+        /// What it showed: a signature's name; nothing for a deployment that is well.
+        signature: Option<String>,
+        /// When it began; it ended with this event.
+        from_ns: u64,
+        /// From when on the signature was at its height.
+        steady_from_ns: u64,
+    },
+    /// The recording of the submission's metrics was taken, or could not be.
+    Recorded {
+        /// How many series it has.
+        series: usize,
+        /// How many samples.
+        samples: usize,
+        /// Why there is none; whose fault that is follows from the replay, which loads the submission's configuration.
+        missing: Option<String>,
+        /// The wall clock when the exam began, in milliseconds of Unix time.
+        began_unix_ms: i64,
+    },
     /// A version was registered.
     Published {
         /// The version.

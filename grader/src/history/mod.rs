@@ -1,11 +1,13 @@
 //! The history of an exam: everything that judges read, and nothing else.
 //!
 //! A folder (or a tar of it) with `manifest.json`, `events.jsonl.zst` and copies of the exercise's `exam.yaml`,
-//! `checks.yaml` and `requirements.json`, so that it can be judged years later and anywhere.
+//! `checks.yaml` and `requirements.json`, so that it can be judged years later and anywhere. Where the exam has a replay,
+//! `recording.json.zst` and `monitoring.json` are what it is made of, and `replay.jsonl.zst` is what it came to.
 
 mod event;
 mod phases;
 mod read;
+mod replay;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,10 +17,12 @@ use serde::{Deserialize, Serialize};
 
 pub use event::{Alert, AlertRule, Event, Panel, PhaseEnd, ReleaseCommand, RequestResult, Target, What};
 pub use phases::{PhaseRecord, Phases};
-pub use write::{Recorder, Rules, Writing};
+pub use replay::{Change, Curve, Line, NotifiedAlert, Rhythm, RuleRef};
+pub use read::{monitoring, recording};
+pub use write::{Recorder, Rules, Writing, keep, pack};
 
 /// The format that this program writes, and the newest that it reads.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// What a history says about itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,6 +79,43 @@ pub struct History {
     pub requirements: BTreeMap<String, String>,
     /// Whether the last line was cut off: the grader died while it wrote.
     pub truncated: bool,
+    /// What the replay came to, line by line; nothing where there was none.
+    pub replay: Option<Vec<Line>>,
+}
+
+/// The file of the recording: what was scraped, as the replay program reads it.
+pub const RECORDING: &str = "recording.json.zst";
+/// The file with what the replay needs of the submission.
+pub const MONITORING: &str = "monitoring.json";
+/// The file of what the replay came to.
+pub const REPLAY: &str = "replay.jsonl.zst";
+
+/// What the replay needs of a submission.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Monitoring {
+    /// Text files by their path in the workspace.
+    pub files: BTreeMap<String, String>,
+    /// Which of them is Prometheus' configuration.
+    pub prometheus: String,
+    /// Which is Alertmanager's.
+    pub alertmanager: String,
+    /// Addresses of the pager by the urgency that they mean.
+    pub urgencies: BTreeMap<String, Vec<String>>,
+    /// The dashboards' queries with their variables filled in.
+    pub queries: Vec<DashboardQuery>,
+}
+
+/// A query of a dashboard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DashboardQuery {
+    /// The dashboard's file.
+    pub file: String,
+    /// The panel's title.
+    pub title: String,
+    /// The query.
+    pub expr: String,
 }
 
 impl History {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
-use super::{Event, FORMAT, History, HistoryError, Manifest, What};
+use super::{Event, FORMAT, History, HistoryError, Line, MONITORING, Manifest, Monitoring, RECORDING, REPLAY, What};
 
 /// The most that one file of a history may hold, unpacked. A full exam's events are a fiftieth of it; a submission that blows up
 /// what is recorded of it (lists of targets, notifications) reaches a third, and must not reach this: it would escape its verdict.
@@ -17,6 +17,8 @@ const EVENTS: usize = 1_000_000;
 /// No exam is longer. A time beyond it is a mistake, and a report would draw it second by second.
 const LONGEST_NS: u64 = 24 * 3_600 * 1_000_000_000;
 const FILES: [&str; 5] = ["manifest.json", "exam.yaml", "checks.yaml", "requirements.json", "events.jsonl.zst"];
+/// What a history has only where there was a replay.
+const MORE: [&str; 1] = [REPLAY];
 
 impl History {
     /// Reads the history in a folder, or in a tar of the folder.
@@ -41,8 +43,35 @@ impl History {
         let exam = text("exam.yaml", take("exam.yaml")?)?;
         let checks = text("checks.yaml", take("checks.yaml")?)?;
         let (events, truncated) = events(&take("events.jsonl.zst")?)?;
-        Ok(Self { manifest, events, exam, checks, requirements, truncated })
+        let replay = files.remove(REPLAY).map(|packed| replay(&packed)).transpose()?;
+        Ok(Self { manifest, events, exam, checks, requirements, truncated, replay })
     }
+}
+
+/// What the history in a folder keeps of the submission's monitoring; nothing where the exam has no replay.
+pub fn monitoring(folder: &Path) -> Result<Option<Monitoring>, HistoryError> {
+    kept(folder, MONITORING)?.map(|content| json(MONITORING, &content)).transpose()
+}
+
+/// The recording in a history's folder, unpacked; nothing where there is none.
+pub fn recording(folder: &Path) -> Result<Option<Vec<u8>>, HistoryError> {
+    kept(folder, RECORDING)?.map(|packed| Ok(unpacked(RECORDING, &packed)?.0)).transpose()
+}
+
+fn kept(folder: &Path, name: &str) -> Result<Option<Vec<u8>>, HistoryError> {
+    let path = folder.join(name);
+    match File::open(&path) {
+        Ok(file) => limited(name, file).map(Some),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(HistoryError::file(&path)(error)),
+    }
+}
+
+/// What a replay came to. It is written whole or not at all.
+fn replay(packed: &[u8]) -> Result<Vec<Line>, HistoryError> {
+    let (content, _) = unpacked(REPLAY, packed)?;
+    let parse = |(index, line): (usize, &str)| serde_json::from_str(line).map_err(|error| malformed("replay.jsonl", index + 1, error.column(), &error));
+    utf8("replay.jsonl", &content)?.lines().enumerate().map(parse).collect()
 }
 
 #[derive(serde::Deserialize)]
@@ -56,6 +85,9 @@ fn from_folder(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, HistoryError>
         let path = folder.join(name);
         let file = File::open(&path).map_err(HistoryError::file(&path))?;
         files.insert(name.to_owned(), limited(name, file)?);
+    }
+    for name in MORE {
+        files.extend(kept(folder, name)?.map(|content| (name.to_owned(), content)));
     }
     Ok(files)
 }
@@ -74,7 +106,7 @@ fn from_tar(path: &Path) -> Result<BTreeMap<String, Vec<u8>>, HistoryError> {
     for entry in archive.entries().map_err(not_a_tar)? {
         let entry = entry.map_err(not_a_tar)?;
         let name = entry.path().ok().and_then(|inside| inside.file_name()?.to_str().map(str::to_owned));
-        if let Some(name) = name.filter(|name| FILES.contains(&name.as_str())) {
+        if let Some(name) = name.filter(|name| FILES.contains(&name.as_str()) || MORE.contains(&name.as_str())) {
             let content = limited(&name, entry)?;
             if files.insert(name.clone(), content).is_some() {
                 return Err(HistoryError::Twice { file: name });
@@ -122,7 +154,7 @@ fn malformed(file: &str, line: usize, column: usize, error: &dyn std::fmt::Displ
 
 /// The events, and whether the file ends in the middle of one.
 fn events(packed: &[u8]) -> Result<(Vec<Event>, bool), HistoryError> {
-    let (content, whole) = unpacked(packed)?;
+    let (content, whole) = unpacked("events.jsonl.zst", packed)?;
     // After the last line break stands nothing, or a line that was cut off.
     let end = content.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     let lines = utf8(EVENTS_FILE, &content[..end])?;
@@ -148,19 +180,18 @@ fn events(packed: &[u8]) -> Result<(Vec<Event>, bool), HistoryError> {
 
 const EVENTS_FILE: &str = "events.jsonl";
 
-/// What the packed events hold, and whether they are whole.
-fn unpacked(packed: &[u8]) -> Result<(Vec<u8>, bool), HistoryError> {
-    const FILE: &str = "events.jsonl.zst";
+/// What a packed file holds, and whether it is whole.
+fn unpacked(name: &str, packed: &[u8]) -> Result<(Vec<u8>, bool), HistoryError> {
     let mut content = Vec::new();
-    let decoder = zstd::Decoder::new(packed).map_err(HistoryError::file(FILE))?;
+    let decoder = zstd::Decoder::new(packed).map_err(HistoryError::file(name))?;
     let whole = match decoder.take((LIMIT_MIB << 20) + 1).read_to_end(&mut content) {
         Ok(_) => true,
         // A grader that was killed leaves a frame without an end; anything else is damage.
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => false,
-        Err(error) => return Err(HistoryError::file(FILE)(error)),
+        Err(error) => return Err(HistoryError::file(name)(error)),
     };
     if content.len() as u64 > LIMIT_MIB << 20 {
-        return Err(HistoryError::TooLarge { file: EVENTS_FILE.to_owned(), limit_mib: LIMIT_MIB });
+        return Err(HistoryError::TooLarge { file: name.trim_end_matches(".zst").to_owned(), limit_mib: LIMIT_MIB });
     }
     Ok((content, whole))
 }

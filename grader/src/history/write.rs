@@ -85,6 +85,18 @@ impl Writing {
     }
 }
 
+/// Puts a file into a history's folder, whole or not at all.
+pub fn keep(folder: &Path, name: &str, content: &[u8]) -> Result<(), HistoryError> {
+    let path = folder.join(name);
+    let new = folder.join(format!(".{name}.new"));
+    std::fs::write(&new, content).and_then(|()| std::fs::rename(&new, &path)).map_err(HistoryError::file(&path))
+}
+
+/// Content as a history keeps it where there is much of it.
+pub fn pack(content: &[u8]) -> Result<Vec<u8>, HistoryError> {
+    zstd::encode_all(content, 3).map_err(HistoryError::file("zstd"))
+}
+
 fn pretty(value: &impl serde::Serialize) -> Vec<u8> {
     let mut text = serde_json::to_vec_pretty(value).unwrap_or_default();
     text.push(b'\n');

@@ -26,7 +26,7 @@ impl Arguments {
         let tools: Vec<&str> = images::TOOLS.into_iter().filter(|tool| self.image.as_deref() == Some(tool)).collect();
         let mut built = images::platform(&engine, exercises, &tools, &progress).await?;
         if self.image.as_deref() == Some(images::REPLAY) {
-            built.extend(images::replay(&engine, exercises, &progress).await?);
+            built.insert(format!("modeldown/{}", images::REPLAY), images::replay(&engine, exercises, &progress).await?);
         }
         for id in Exercise::known(exercises)? {
             built.extend(images::ensure(&engine, &Exercise::find(&id, exercises)?, &progress).await?);

@@ -45,6 +45,8 @@ pub struct ServiceRole {
     pub role: Option<String>,
     /// The memory limit with which it runs, in MiB.
     pub memory_mib: u64,
+    /// The folder of the submission that it reads as its configuration, if its role is one of the platform's programs.
+    pub config: Option<String>,
 }
 
 impl Vetted {
@@ -55,11 +57,22 @@ impl Vetted {
 
     /// The services with their roles and limits.
     pub fn services(&self, manifest: &Manifest) -> Vec<ServiceRole> {
-        let services = self.file.services.iter();
-        services
-            .map(|(name, service)| ServiceRole { service: name.clone(), role: role(service), memory_mib: memory_mib(service, manifest) })
-            .collect()
+        let described = |(name, service): (&String, &model::Service)| {
+            let role = role(service);
+            let config = role.as_ref().and_then(|role| manifest.roles.get(role)?.config.as_deref());
+            let config = config.and_then(|config| folders(service).find(|(_, target)| target.trim_end_matches('/') == config));
+            ServiceRole { service: name.clone(), role, memory_mib: memory_mib(service, manifest), config: config.map(|(source, _)| source) }
+        };
+        self.file.services.iter().map(described).collect()
     }
+}
+
+/// The submission's folders that a service mounts, and where.
+fn folders(service: &model::Service) -> impl Iterator<Item = (String, String)> {
+    service.volumes.iter().filter_map(|volume| Mount::parse(volume)).filter_map(|mount| match mount {
+        Mount::Folder { source, target } => Some((source, target)),
+        Mount::Volume { .. } => None,
+    })
 }
 
 const DEFAULT_MEMORY_MIB: u64 = 128;

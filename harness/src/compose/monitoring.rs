@@ -1,6 +1,7 @@
-//! The two changes that grading makes to a submission's monitoring: it loads the grader's rule, and nobody waits to group alerts.
+//! What grading makes of a submission's monitoring: it loads the grader's rule, and nobody waits to group alerts; beside it a
+//! recording scrapes the same targets.
 //!
-//! Both are edits to the text at the places of its nodes, so that everything else stays as it was written. Where that does
+//! The two changes are edits to the text at the places of its nodes, so that everything else stays as it was written. Where that does
 //! not work out, the file is written anew from its values. What cannot be read is left alone: the exam will show what it does.
 
 use serde_json::{Map, Value, json};
@@ -68,6 +69,49 @@ fn anew(document: &Document, change: impl FnOnce(&mut Map<String, Value>)) -> Op
     let Value::Object(mut root) = document.root.value() else { return None };
     change(&mut root);
     serde_json::to_string_pretty(&root).ok()
+}
+
+/// How often a recording looks at a target, and how long it waits for it.
+const RECORDED: &str = "1s";
+/// The most that one look at one target may bring: what brings more is down. Ten times what all targets together may.
+const TARGET_SAMPLES: u64 = 70_000;
+const TARGET_BYTES: &str = "16MB";
+const TARGETS: u64 = 100;
+
+/// The configuration of a Prometheus that scrapes as another's `prometheus.yml` says, but every second, and does nothing else.
+/// `address` is where the other one is: what it calls `localhost` is not the recording's.
+pub(super) fn shadow(text: &str, address: &str) -> String {
+    let root = Document::parse("prometheus.yml", text).map(|document| document.root.value()).unwrap_or_default();
+    let mut global = root["global"].as_object().cloned().unwrap_or_default();
+    for key in ["evaluation_interval", "rule_query_offset", "query_log_file", "external_labels"] {
+        global.remove(key);
+    }
+    for key in ["scrape_interval", "scrape_timeout"] {
+        global.insert(key.to_owned(), json!(RECORDED));
+    }
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let local = json!([
+        // The instance is what it would be called there.
+        { "source_labels": ["instance", "__address__"], "separator": "@", "regex": "@(.+)", "target_label": "instance", "replacement": "$1" },
+        { "source_labels": ["__address__"], "regex": r"(?:localhost|127\.[0-9.]+|\[::1\]|0\.0\.0\.0)(:.*)?", "target_label": "__address__", "replacement": format!("{host}$1") },
+        { "target_label": "__scrape_interval__", "replacement": RECORDED },
+        { "target_label": "__scrape_timeout__", "replacement": RECORDED },
+    ]);
+    let mut jobs = root["scrape_configs"].as_array().cloned().unwrap_or_default();
+    for job in jobs.iter_mut().filter_map(Value::as_object_mut) {
+        for key in ["scrape_interval", "scrape_timeout"] {
+            job.insert(key.to_owned(), json!(RECORDED));
+        }
+        let said = |job: &Map<String, Value>, key: &str| job.get(key).and_then(Value::as_u64).filter(|limit| *limit > 0);
+        let (samples, targets) = (said(job, "sample_limit"), said(job, "target_limit"));
+        job.insert("sample_limit".to_owned(), json!(samples.map_or(TARGET_SAMPLES, |limit| limit.min(TARGET_SAMPLES))));
+        job.insert("target_limit".to_owned(), json!(targets.map_or(TARGETS, |limit| limit.min(TARGETS))));
+        job.entry("body_size_limit").or_insert(json!(TARGET_BYTES));
+        let mut relabelled = job.get("relabel_configs").and_then(Value::as_array).cloned().unwrap_or_default();
+        relabelled.extend(local.as_array().cloned().unwrap_or_default());
+        job.insert("relabel_configs".to_owned(), json!(relabelled));
+    }
+    serde_json::to_string_pretty(&json!({ "global": global, "scrape_configs": jobs })).unwrap_or_default()
 }
 
 /// Sets `group_wait` and `group_interval` of every route of an `alertmanager.yml` to next to nothing.
@@ -183,6 +227,21 @@ mod tests {
         assert_eq!(edited["route"], expected);
         let long = format!("route: {{receiver: a, group_wait: &w \"{}\", group_interval: *w}}\n", "\u{e4}".repeat(300));
         assert_eq!(value(&without_waiting(&long))["route"], json!({"receiver": "a", "group_wait": "0s", "group_interval": "1s"}));
+    }
+
+    #[test]
+    fn a_recording_scrapes_the_same_every_second_and_nothing_else() {
+        let text = "global: {scrape_interval: 15s, evaluation_interval: 15s, external_labels: {a: b}}\nrule_files: [a.yml]\nalerting: {}\n\
+                    scrape_configs:\n  - job_name: own\n    scrape_timeout: 10s\n    sample_limit: 50\n    relabel_configs: [{action: labeldrop, regex: x}]\n    \
+                    static_configs: [{targets: ['localhost:9090']}]\n";
+        let made: Value = serde_json::from_str(&shadow(text, "prometheus:9090")).expect("it is JSON");
+        assert_eq!(made["global"], json!({ "scrape_interval": "1s", "scrape_timeout": "1s" }));
+        assert_eq!(made.as_object().map(Map::len), Some(2));
+        let job = &made["scrape_configs"][0];
+        assert_eq!((&job["scrape_timeout"], &job["sample_limit"], &job["target_limit"]), (&json!("1s"), &json!(50), &json!(TARGETS)));
+        assert_eq!(job["relabel_configs"][0]["action"], "labeldrop");
+        assert_eq!(job["relabel_configs"][2]["replacement"], "prometheus$1");
+        assert_eq!(shadow("a: [", "p:1").matches("scrape_configs").count(), 1);
     }
 
     #[test]

@@ -16,6 +16,10 @@ const PIDS: u32 = 128;
 /// The weights of processor time when it is scarce: a busy submission must not delay what measures it.
 const SHARES: u32 = 512;
 const PLATFORM_SHARES: u32 = 8_192;
+/// A recording must not be late for a submission's work, nor hold up what measures it.
+const SHADOW_SHARES: u32 = 2_048;
+/// The configuration that the shadow reads, beside the submission's own.
+const SHADOW_CONFIG: &str = "modeldown-shadow.yml";
 /// The user that the platform's images run as.
 const USER: u32 = 10_001;
 
@@ -72,9 +76,8 @@ fn hardened(name: &str, service: &Service, manifest: &Manifest, ownership: &Owne
             })
             .collect();
         let scratch = trusted.scratch.iter().filter(|path| !mounted.contains(path));
-        let scratch: Vec<String> = scratch.map(|path| format!("{path}:uid={USER},gid={USER},mode=0755")).collect();
         put("read_only", json!(true));
-        put("tmpfs", json!(scratch.into_iter().chain(["/tmp:mode=1777".to_owned()]).collect::<Vec<_>>()));
+        put("tmpfs", json!(scratch.map(|path| self::scratch(path)).chain(["/tmp:mode=1777".to_owned()]).collect::<Vec<_>>()));
     }
     rendered
 }
@@ -93,7 +96,7 @@ fn network_list(manifest: &Manifest, ownership: &Ownership) -> Map<String, Value
 
 fn platform_service(name: &str, service: &PlatformService, images: &Images, ownership: &Ownership) -> Map<String, Value> {
     let image = images.get(&service.image).cloned().unwrap_or_else(|| service.image.clone());
-    let memory = "64m";
+    let memory = format!("{}m", service.memory_mib);
     let rendered = json!({
         "image": image,
         "command": service.command,
@@ -114,7 +117,15 @@ fn platform_service(name: &str, service: &PlatformService, images: &Images, owne
     if let Some(folder) = &service.volume {
         rendered.insert("volumes".to_owned(), json!([format!("{}:{folder}", platform_volume(name))]));
     }
+    if !service.scratch.is_empty() {
+        rendered.insert("tmpfs".to_owned(), json!(service.scratch.iter().map(|path| scratch(path)).collect::<Vec<_>>()));
+    }
     rendered
+}
+
+/// A folder in memory that the platform's user may write to.
+fn scratch(path: &str) -> String {
+    format!("{path}:uid={USER},gid={USER},mode=0755")
 }
 
 /// The volume of a platform's service: no submission's has such a name.
@@ -145,7 +156,7 @@ pub fn cage(vetted: &Vetted, manifest: &Manifest, contract: &Contract, images: &
         }
         services.insert(name.clone(), Value::Object(rendered));
     }
-    for (name, service) in &manifest.platform {
+    for (name, service) in manifest.platform.iter().filter(|(_, service)| service.shadows.is_none()) {
         let mut rendered = platform_service(name, service, images, ownership);
         rendered.insert("restart".to_owned(), json!("unless-stopped"));
         if let (true, Some(port)) = (service.publish, service.port) {
@@ -257,11 +268,41 @@ pub fn render(vetted: &Vetted, manifest: &Manifest, images: &Images, ownership: 
     for (name, service) in &manifest.platform {
         let mut rendered = platform_service(name, service, images, ownership);
         rendered.insert("environment".to_owned(), json!({ "CONTROL_TOKEN": control }));
+        if let Some(role) = &service.shadows {
+            shadow(name, role, vetted, manifest, &mut rendered, &mut files);
+            rendered.insert("cpu_shares".to_owned(), json!(SHADOW_SHARES));
+        }
         services.insert(name.clone(), Value::Object(rendered));
     }
     let text = write("", &json!({ "services": services, "networks": network_list(manifest, ownership), "volumes": volumes }));
     files.insert(super::COMPOSE_FILE.to_owned(), text.into_bytes());
     Rendered { files }
+}
+
+/// Lets a trusted Prometheus scrape as the submission's does: its configuration with other intervals and without rules, beside the
+/// submission's own files, which service discovery may name.
+fn shadow(name: &str, role: &str, vetted: &Vetted, manifest: &Manifest, rendered: &mut Map<String, Value>, files: &mut Files) {
+    let of_role = vetted.file.services.iter().find(|(_, service)| self::role(service).as_deref() == Some(role));
+    let Some((original, service)) = of_role else { return };
+    let config = manifest.roles.get(role).and_then(|role| role.config.as_deref()).unwrap_or("/etc/prometheus");
+    let mut text = Vec::new();
+    let mut copies = String::new();
+    for (source, target) in super::folders(service) {
+        if target.trim_end_matches('/') == config {
+            text = vetted.files.get(&format!("{source}/prometheus.yml")).cloned().unwrap_or_default();
+        }
+        copies = format!("{copies}COPY {}\n", json!([format!("{source}/"), format!("{target}/")]));
+    }
+    let port = manifest.roles.get(role).map_or(9090, Role::port);
+    let generated = format!(".modeldown/{name}.yml");
+    files.insert(generated.clone(), monitoring::shadow(&String::from_utf8_lossy(&text), &format!("{original}:{port}")).into_bytes());
+    let image = rendered.remove("image").unwrap_or_default();
+    let copy = format!("COPY {}\n", json!([generated, format!("{config}/{SHADOW_CONFIG}")]));
+    let dockerfile = format!(".modeldown/{name}.Dockerfile");
+    files.insert(dockerfile.clone(), format!("FROM {}\n{copies}{copy}", image.as_str().unwrap_or_default()).into_bytes());
+    files.insert(format!("{dockerfile}.dockerignore"), Vec::new());
+    let labels = rendered.get("labels").cloned().unwrap_or_default();
+    rendered.insert("build".to_owned(), json!({ "context": ".", "dockerfile": dockerfile, "network": "none", "labels": labels }));
 }
 
 /// What the submission says about a service and grading leaves as it is. How many processors it may use is not among it: an

@@ -431,6 +431,42 @@ impl Docker {
         Ok(Ok(Some((ended.unwrap_or(137), String::from_utf8_lossy(&said).into_owned()))))
     }
 
+    /// Runs a command in a service of ours and returns all that it writes to stdout, up to a limit in bytes; `Err` says why there is
+    /// nothing.
+    pub async fn read(&self, service: &str, command: &[&str], limit: usize) -> Result<Result<Vec<u8>, String>, EnvironmentError> {
+        let api = &self.engine.api;
+        let cmd = Some(command.iter().map(|word| (*word).to_owned()).collect());
+        let config = ExecConfig { cmd, attach_stdout: Some(true), attach_stderr: Some(true), ..Default::default() };
+        let created = match api.create_exec(&self.container(service), config).await {
+            Ok(created) => created,
+            Err(error) => return Ok(self.refusable(Err(error)).await?.map(|()| Vec::new())),
+        };
+        let StartExecResults::Attached { mut output, .. } = api.start_exec(&created.id, None::<StartExecOptions>).await? else {
+            return Ok(Err("the engine did not attach to the command".to_owned()));
+        };
+        let (mut content, mut complaint) = (Vec::new(), Vec::new());
+        while let Some(piece) = output.next().await {
+            match piece? {
+                LogOutput::StdErr { message } => complaint.extend_from_slice(&message[..message.len().min(OUTPUT_LIMIT)]),
+                piece => content.extend_from_slice(&piece.into_bytes()),
+            }
+            if content.len() > limit {
+                return Ok(Err(format!("it is more than {} MiB", limit >> 20)));
+            }
+        }
+        // Engines close the streams a moment before they know the exit code.
+        let deadline = Instant::now() + EXEC_ENDS;
+        loop {
+            let ended = api.inspect_exec(&created.id).await?;
+            match ended.exit_code {
+                Some(0) => return Ok(Ok(content)),
+                Some(_) => return Ok(Err(engine::tail(&complaint))),
+                None if Instant::now() > deadline => return Ok(Err("it did not end".to_owned())),
+                None => sleep(EXEC_LOOK).await,
+            }
+        }
+    }
+
     /// Ends a command that is not over with its service, which is started anew.
     async fn break_off(&self, container: &str) -> Result<Result<Option<(i64, String)>, String>, EnvironmentError> {
         let options = RestartContainerOptionsBuilder::new().t(0).build();
@@ -630,12 +666,23 @@ impl Transition {
     }
 }
 
-/// Runs an image once under a lease, without a network: input on stdin, output from stdout.
-pub async fn run_once(engine: &Engine, lease: &str, image: &str, input: &[u8]) -> Result<Vec<u8>, EnvironmentError> {
+/// What is run once, in a container of its own.
+#[derive(Debug)]
+pub struct Once<'a> {
+    /// The image.
+    pub image: &'a str,
+    /// Its memory limit in MiB.
+    pub memory_mib: u64,
+    /// The command, where it is not the image's own.
+    pub command: &'a [&'a str],
+}
+
+/// Runs an image once under a lease, without a network: input on stdin, and how it ended with what it said.
+pub async fn run_once(engine: &Engine, lease: &str, once: &Once<'_>, input: &[u8]) -> Result<std::process::Output, EnvironmentError> {
     let mut command = engine.command();
-    command.args(["run", "--rm", "--interactive", "--network", "none", "--cap-drop", "ALL", "--memory", "512m", "--label"]);
-    command.arg(format!("modeldown.lease={lease}")).arg(image);
-    let failed = |output: String| EnvironmentError::Compose { command: format!("run {image}"), output, owner: Owner::Grader };
-    let output = engine::run(command, Some(input)).await.map_err(|error| failed(error.to_string()))?;
-    if output.status.success() { Ok(output.stdout) } else { Err(failed(engine::tail(&output.stderr))) }
+    command.args(["run", "--rm", "--interactive", "--network", "none", "--cap-drop", "ALL", "--read-only", "--tmpfs", "/tmp"]);
+    command.args(["--security-opt", "no-new-privileges", "--pids-limit", "256", "--memory"]).arg(format!("{}m", once.memory_mib));
+    command.arg("--label").arg(format!("modeldown.lease={lease}")).arg(once.image).args(once.command);
+    let failed = |output: String| EnvironmentError::Compose { command: format!("run {}", once.image), output, owner: Owner::Grader };
+    engine::run(command, Some(input)).await.map_err(|error| failed(error.to_string()))
 }

@@ -112,6 +112,19 @@ pub struct PlatformService {
     /// A folder whose content outlives its container.
     #[serde(default)]
     pub volume: Option<String>,
+    /// Its memory limit in MiB.
+    #[serde(default = "platform_memory")]
+    pub memory_mib: u64,
+    /// The role whose scrape configuration it runs as well, once a second and for the recording of an exam; it is not there at home.
+    #[serde(default)]
+    pub shadows: Option<String>,
+    /// Folders that its program writes to; emptied with the container.
+    #[serde(default)]
+    pub scratch: BTreeSet<String>,
+}
+
+fn platform_memory() -> u64 {
+    64
 }
 
 /// What a submission may use up.

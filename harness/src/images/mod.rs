@@ -17,7 +17,7 @@ pub const BASE: &str = "debian:trixie-slim";
 /// Targets of the platform's Dockerfile that environments use.
 const PLATFORM: [&str; 5] = ["alertmanager", "haproxy", "platform", "prometheus", "python"];
 
-/// The program that runs alerting rules in production time; no environment uses it yet.
+/// The program that runs alerting rules in production time.
 pub const REPLAY: &str = "replay";
 
 /// Targets that only tests use.
@@ -68,17 +68,18 @@ pub async fn platform(engine: &Engine, exercises: &Path, targets: &[&str], progr
     platform_tagged(engine, exercises, targets, &platform_digest(exercises)?, progress).await
 }
 
-/// Builds the replay program, where it is missing: its own tests are part of that.
-pub async fn replay(engine: &Engine, exercises: &Path, progress: &Progress) -> Result<Images, ImageError> {
+/// Builds the replay program, where it is missing (its own tests are part of that), and says its exact tag.
+pub async fn replay(engine: &Engine, exercises: &Path, progress: &Progress) -> Result<String, ImageError> {
     let mut images = Images::new();
     let tag = digest(exercises, &["platform/replay", "model-down/reference"], "")?;
+    let exact = format!("modeldown/{REPLAY}:{tag}");
     let image = Image { alias: format!("modeldown/{REPLAY}"), target: REPLAY.to_owned(), tag };
     if let Some(missing) = image.missing(engine, &mut images).await {
         base(engine, progress).await?;
         progress.step("building and testing the replay program (minutes, once)");
         build(engine, exercises, "platform/replay/Dockerfile", &[missing]).await?;
     }
-    Ok(images)
+    Ok(exact)
 }
 
 async fn platform_tagged(engine: &Engine, exercises: &Path, targets: &[&str], tag: &str, progress: &Progress) -> Result<Images, ImageError> {

@@ -4,6 +4,7 @@
 //! driver                                         reads commands on stdin, writes events on stdout; ends with stdin
 //! driver background --url U --rate R --rows F    sends the lines of F to U, R a second, for ever
 //! driver probe URL                               asks once; exit 0 for an answer of 200: a health check
+//! driver get URL                                 writes the body of an answer of 200 to stdout, however long it is
 //! ```
 
 use std::collections::HashMap;
@@ -19,7 +20,10 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 
-const USAGE: &str = "usage: driver | driver background --url URL --rate PER_SECOND --rows FILE | driver probe URL";
+/// How long `get` waits for the whole of an answer.
+const GET: Duration = Duration::from_secs(60);
+
+const USAGE: &str = "usage: driver | driver background --url URL --rate PER_SECOND --rows FILE | driver probe URL | driver get URL";
 
 #[tokio::main(worker_threads = 2)]
 async fn main() -> ExitCode {
@@ -28,6 +32,7 @@ async fn main() -> ExitCode {
     let done = match arguments[..] {
         [] => serve().await,
         ["probe", url] => probe(url).await,
+        ["get", url] => get(url).await,
         ["background", "--url", url, "--rate", rate, "--rows", rows] => background(url, rate, rows).await,
         _ => Err(USAGE.to_owned()),
     };
@@ -179,4 +184,10 @@ async fn probe(url: &str) -> Result<(), String> {
         Outcome::Response { status: 200, .. } => Ok(()),
         other => Err(format!("{url}: {other:?}")),
     }
+}
+
+async fn get(url: &str) -> Result<(), String> {
+    let mut stdout = std::io::stdout().lock();
+    client::download(url, GET, |piece| stdout.write_all(piece)).await.map_err(|why| format!("{url}: {why}"))?;
+    stdout.flush().map_err(|error| error.to_string())
 }
