@@ -48,7 +48,7 @@ impl Judge for Alerts {
             let left = 1.0 - UNSOUND * share(complaints.len(), 1);
             Finding::partial(left.max(0.0), format!("{sound} of {} rules are sound: {}", judged.len(), complaints.join("; ")))
         };
-        finding.with([Evidence { events: vec![number], excerpt: format!("prometheus has {} alerting rules", survey.alerts.len()) }])
+        finding.with([Evidence::new(vec![number], format!("prometheus has {} alerting rules", survey.alerts.len()))])
     }
 }
 

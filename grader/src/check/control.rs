@@ -3,7 +3,7 @@
 
 use super::{View, ms, percent, share};
 use crate::exam::Exam;
-use crate::history::{History, What};
+use crate::history::{History, Line, Missing, What};
 
 /// A request that left later than this was late.
 const LATE_NS: u64 = 20_000_000;
@@ -32,12 +32,16 @@ pub(crate) enum Control {
     Punctuality,
     /// The pager answered it.
     Canary,
+    /// What the exam recorded was replayed.
+    Replayed,
 }
 
 /// Every control of what users are served.
 pub(super) const SERVED: &[Control] = &[Control::Schedule, Control::Punctuality];
 /// Every control of what reaches the pager.
 pub(super) const PAGED: &[Control] = &[Control::Punctuality, Control::Canary];
+/// Every control of what the replay came to.
+pub(super) const REPLAYED: &[Control] = &[Control::Punctuality, Control::Replayed];
 
 /// Why a phase cannot be judged, if so.
 pub(super) fn failed(controls: &[Control], history: &History, view: &View<'_>, exam: &Exam) -> Option<String> {
@@ -54,6 +58,7 @@ pub(super) fn failed(controls: &[Control], history: &History, view: &View<'_>, e
         Control::Schedule => schedule(view, exam),
         Control::Punctuality => punctuality(view, exam),
         Control::Canary => canary(view),
+        Control::Replayed => replayed(history),
     })
 }
 
@@ -83,6 +88,19 @@ fn punctuality(view: &View<'_>, exam: &Exam) -> Option<String> {
     let share_late = share(late, sent);
     (share(late, 1) > (LATE_SHARE * share(sent, 1)).max(HICCUP_SECONDS * exam.rate_per_second))
         .then(|| format!("the driver sent {} of its requests more than 20 ms late", percent(share_late)))
+}
+
+/// A recording that is missing although the submission's files load, and for another reason than how much there is of it, is ours to
+/// answer for.
+fn replayed(history: &History) -> Option<String> {
+    let Some(lines) = &history.replay else { return Some("what was recorded of the metrics was not replayed".to_owned()) };
+    let is_theirs = lines.iter().any(|line| matches!(line, Line::LoadError(_) | Line::Ended(_)));
+    history.events.iter().find_map(|event| match &event.what {
+        What::Recorded { missing: Some(Missing { why, too_much: false }), .. } if !is_theirs => {
+            Some(format!("the metrics of the submission were not recorded: {why}"))
+        }
+        _ => None,
+    })
 }
 
 fn canary(view: &View<'_>) -> Option<String> {

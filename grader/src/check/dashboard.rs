@@ -31,7 +31,7 @@ impl Judge for Dashboard {
         let dead_or_not = if dead.is_empty() { "all with data".to_owned() } else { format!("without data: {}", named.join(", ")) };
         let evidence = dead.iter().take(5).map(|panel| {
             let why = if panel.error.is_empty() { "gives nothing" } else { &panel.error };
-            Evidence { events: vec![number], excerpt: format!("`{}`: {} {why}", panel.title, panel.query) }
+            Evidence::new(vec![number], format!("`{}`: {} {why}", panel.title, panel.query))
         });
         Finding::new(dead.is_empty() && titles.len() >= self.panels, false, format!("{} panels, {dead_or_not}", titles.len())).with(evidence)
     }

@@ -24,6 +24,8 @@ pub enum Unit {
     Share,
     /// Milliseconds: at most the threshold.
     Milliseconds,
+    /// Minutes: at most the threshold.
+    Minutes,
     /// Things, such as series or MiB: at most the threshold.
     Count,
 }
@@ -39,6 +41,11 @@ impl Figure {
         Self { value, limit, unit: Unit::Milliseconds }
     }
 
+    /// A time that must be at most so long, in minutes.
+    pub(super) fn minutes(value: f64, limit: f64) -> Self {
+        Self { value, limit, unit: Unit::Minutes }
+    }
+
     /// A number of things that must be at most so large.
     pub(super) fn count(value: f64, limit: f64) -> Self {
         Self { value, limit, unit: Unit::Count }
@@ -48,7 +55,7 @@ impl Figure {
     pub fn room(&self) -> f64 {
         match self.unit {
             Unit::Share => (1.0 - self.limit) / (1.0 - self.value).max(0.0),
-            Unit::Milliseconds | Unit::Count => self.limit / self.value.max(0.0),
+            Unit::Milliseconds | Unit::Minutes | Unit::Count => self.limit / self.value.max(0.0),
         }
     }
 }
@@ -58,6 +65,7 @@ impl fmt::Display for Figure {
         match self.unit {
             Unit::Share => out.write_str(&super::percent(self.value)),
             Unit::Milliseconds => write!(out, "{:.0} ms", self.value),
+            Unit::Minutes => out.write_str(&super::played::said(self.value * 60.0)),
             Unit::Count => write!(out, "{:.0}", self.value),
         }
     }

@@ -35,7 +35,7 @@ impl Judge for LongestGap {
         let Some([(from, before), (to, after)]) = longest else { return Finding::new(false, false, "nothing was recorded".to_owned()) };
         let gap_ns = to - from;
         let excerpt = format!("from {:.1} s to {:.1} s of the exam", ms(*from) / 1e3, ms(*to) / 1e3);
-        let evidence = Evidence { events: [*before, *after].into_iter().flatten().collect(), excerpt };
+        let evidence = Evidence::new([*before, *after].into_iter().flatten().collect(), excerpt);
         Finding::new(gap_ns <= self.at_most_ms * 1_000_000, gap_ns > self.grey_above_ms * 1_000_000, format!("at most {:.0} ms", ms(gap_ns)))
             .measured(Figure::milliseconds(ms(gap_ns), ms(self.at_most_ms * 1_000_000)))
             .with([evidence])

@@ -34,7 +34,7 @@ impl Judge for MemoryBudget {
         }
         let total: u64 = limits.values().map(|(limit, _)| limit).sum();
         let said: Vec<String> = limits.iter().map(|(service, (limit, _))| format!("`{service}` {limit}")).collect();
-        let evidence = Evidence { events: limits.values().map(|(_, number)| *number).collect(), excerpt: said.join(", ") };
+        let evidence = Evidence::new(limits.values().map(|(_, number)| *number).collect(), said.join(", "));
         Finding::new(!limits.is_empty() && total <= self.at_most_mib, false, format!("{total} MiB")).with([evidence])
     }
 }

@@ -5,23 +5,31 @@
 
 mod alerts;
 mod availability;
+mod awake;
 mod champion;
 mod control;
 mod correctness;
 mod dashboard;
 mod figure;
+mod flooded;
 mod latency;
 mod longest_gap;
 mod memory_budget;
+mod moving;
+mod noticed;
+mod played;
 mod quiet;
 mod readiness;
 mod release;
+mod resolved;
 mod restored;
 mod rubric;
+mod rules;
 mod scrape_lost;
 mod scraped;
 mod series_budget;
 mod status;
+mod undisturbed;
 mod view;
 mod wiring;
 
@@ -36,7 +44,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::exam::Exam;
 use crate::history::{History, PhaseRecord, Phases, What};
-use control::{Control, PAGED, SERVED};
+use control::{Control, PAGED, REPLAYED, SERVED};
 pub(crate) use view::View;
 
 pub use figure::{Figure, Unit};
@@ -82,8 +90,20 @@ impl Verdict {
 pub struct Evidence {
     /// Numbers of events: lines of `events.jsonl`.
     pub events: Vec<u64>,
+    /// Numbers of lines of `replay.jsonl`.
+    pub replay: Vec<u64>,
     /// What stands there, in words.
     pub excerpt: String,
+}
+
+impl Evidence {
+    fn new(events: Vec<u64>, excerpt: impl Into<String>) -> Self {
+        Self { events, replay: Vec::new(), excerpt: excerpt.into() }
+    }
+
+    fn of_replay(replay: Vec<u64>, excerpt: impl Into<String>) -> Self {
+        Self { events: Vec::new(), replay, excerpt: excerpt.into() }
+    }
 }
 
 /// Evidence with its time, which [`judge`] looks up.
@@ -91,7 +111,9 @@ pub struct Evidence {
 pub struct Exhibit {
     /// Numbers of events: lines of `events.jsonl`.
     pub events: Vec<u64>,
-    /// When the first of them was recorded, in seconds of the exam.
+    /// Numbers of lines of `replay.jsonl`.
+    pub replay: Vec<u64>,
+    /// When the first of the events was recorded, in seconds of the exam; 0 without one.
     pub from: f64,
     /// When the last of them was.
     pub to: f64,
@@ -175,6 +197,10 @@ pub(crate) trait Judge {
     fn also_reads(&self) -> Option<&str> {
         None
     }
+    /// Incidents of the replay that it reads.
+    fn incidents(&self) -> Vec<&str> {
+        Vec::new()
+    }
 }
 
 /// Every kind of check.
@@ -215,6 +241,20 @@ pub enum Kind {
     Alerts(alerts::Alerts),
     /// The dashboards show data.
     Dashboard(dashboard::Dashboard),
+    /// In an incident someone is told in time, and because of it.
+    Noticed(noticed::Noticed),
+    /// When an incident is over its alerts end.
+    Resolved(resolved::Resolved),
+    /// Nobody is woken on a quiet day.
+    Undisturbed(undisturbed::Undisturbed),
+    /// Whoever is woken is told once.
+    Flooded(flooded::Flooded),
+    /// There is no hour at which nobody would be woken.
+    Awake(awake::Awake),
+    /// Rules and routes load, and can be evaluated.
+    Rules(rules::Rules),
+    /// Dashboards show incidents.
+    Moving(moving::Moving),
 }
 
 impl Kind {
@@ -237,6 +277,13 @@ impl Kind {
             Self::Restored(kind) => kind,
             Self::Alerts(kind) => kind,
             Self::Dashboard(kind) => kind,
+            Self::Noticed(kind) => kind,
+            Self::Resolved(kind) => kind,
+            Self::Undisturbed(kind) => kind,
+            Self::Flooded(kind) => kind,
+            Self::Awake(kind) => kind,
+            Self::Rules(kind) => kind,
+            Self::Moving(kind) => kind,
         }
     }
 }
@@ -312,11 +359,11 @@ fn window(id: &str, phases: &Phases, exam: &Exam) -> Option<Window> {
 
 impl Exhibit {
     fn new(evidence: Evidence, history: &History) -> Self {
-        let Evidence { events, excerpt } = evidence;
+        let Evidence { events, replay, excerpt } = evidence;
         let at = |number: &u64| usize::try_from(*number).ok().and_then(|number| history.events.get(number.checked_sub(1)?)).map(|event| event.at_ns);
         let times = || events.iter().filter_map(at);
         let (from, to) = (times().min().unwrap_or_default(), times().max().unwrap_or_default());
-        Self { from: seconds(from), to: seconds(to), events, excerpt }
+        Self { from: seconds(from), to: seconds(to), events, replay, excerpt }
     }
 }
 

@@ -36,7 +36,7 @@ impl Judge for Quiet {
                     let firing: Vec<&str> = alerts.iter().filter(|alert| alert.status == "firing").map(Alert::name).collect();
                     // The pager counts what comes too fast to be read.
                     let excerpt = if alerts.is_empty() { "more than the pager reads".to_owned() } else { firing.join(", ") };
-                    (alerts.is_empty() || !firing.is_empty()).then(|| Evidence { events: vec![number], excerpt })
+                    (alerts.is_empty() || !firing.is_empty()).then(|| Evidence::new(vec![number], excerpt))
                 }
                 _ => None,
             })

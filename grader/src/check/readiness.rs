@@ -51,7 +51,7 @@ impl Judge for Readiness {
                 *looks += 1;
                 *ready += usize::from(*ok);
                 if !ok && first.is_none() {
-                    *first = Some(Evidence { events: vec![number], excerpt: format!("`{service}`: {detail}") });
+                    *first = Some(Evidence::new(vec![number], format!("`{service}`: {detail}")));
                 }
             }
         }

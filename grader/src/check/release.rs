@@ -100,7 +100,7 @@ impl Judge for Release {
         let (good, answers, mut evidence) = self.answers(view, &ran, before, wanted);
         complaints.extend(answers);
         let output = ran.output.lines().last().unwrap_or_default().trim();
-        evidence.insert(0, Evidence { events: vec![ran.number], excerpt: format!("`{}` said: {output}", self.command.name()) });
+        evidence.insert(0, Evidence::new(vec![ran.number], format!("`{}` said: {output}", self.command.name())));
         #[allow(clippy::cast_precision_loss, reason = "an exam lasts far less than 2^52 ns")]
         let took = ran.ended_ns.saturating_sub(ran.began_ns) as f64 / 1e9;
         let observed = if complaints.is_empty() { format!("it did, in {took:.1} s: {output}") } else { complaints.join("; ") };
@@ -142,9 +142,9 @@ impl Release {
             *versions.entry(request.version().unwrap_or("none")).or_default() += 1;
         }
         let versions: Vec<String> = versions.iter().take(4).map(|(version, count)| format!("{count} of version {version}")).collect();
-        let evidence = wrong.iter().take(4).map(|request| Evidence {
-            events: vec![request.number],
-            excerpt: format!("row {}: version {}, {}", request.row, request.version().unwrap_or("none"), request.said_score()),
+        let evidence = wrong.iter().take(4).map(|request| {
+            let excerpt = format!("row {}: version {}, {}", request.row, request.version().unwrap_or("none"), request.said_score());
+            Evidence::new(vec![request.number], excerpt)
         });
         (
             good,

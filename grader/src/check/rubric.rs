@@ -72,6 +72,12 @@ impl Rubric {
                     wrong("phase", format!("the exam has no phase `{phase}`"), phases.join(", "));
                 }
             }
+            let incidents: Vec<&str> = exam.replay.iter().flat_map(|replay| &replay.incidents).map(|incident| incident.id.as_str()).collect();
+            for incident in check.kind.judge().incidents() {
+                if !incidents.contains(&incident) {
+                    wrong("kind", format!("the exam replays no incident `{incident}`"), incidents.join(", "));
+                }
+            }
             for need in &check.needs {
                 if !earlier.contains(&need.as_str()) {
                     wrong("needs", format!("no check `{need}` stands before this one"), earlier.join(", "));

@@ -49,7 +49,7 @@ impl Judge for ScrapeLost {
             .is_some_and(|before| before.events().any(|(_, event)| matches!(&event.what, What::Targets { targets } if is_up(targets))));
         if !was_up {
             return Finding::new(false, false, format!("`{service}` was not scraped before it was killed"))
-                .with([Evidence { events: vec![fault], excerpt: format!("`{service}` was killed") }]);
+                .with([Evidence::new(vec![fault], format!("`{service}` was killed"))]);
         }
         let noticed = view.events().find_map(|(number, event)| match &event.what {
             What::Targets { targets } if event.at_ns > killed_ns && !is_up(targets) => Some((number, event.at_ns - killed_ns)),
@@ -60,10 +60,10 @@ impl Judge for ScrapeLost {
                 let passed = after_ns <= self.within_seconds * 1_000_000_000;
                 Finding::new(passed, false, format!("noticed after {:.1} s", ms(after_ns) / 1e3))
                     .measured(Figure::milliseconds(ms(after_ns), ms(self.within_seconds * 1_000_000_000)))
-                    .with([Evidence { events: vec![fault, number], excerpt: format!("`{service}` was killed and lost") }])
+                    .with([Evidence::new(vec![fault, number], format!("`{service}` was killed and lost"))])
             }
             None => Finding::new(false, false, format!("`{service}` still counted as up when the phase ended"))
-                .with([Evidence { events: vec![fault], excerpt: format!("`{service}` was killed") }]),
+                .with([Evidence::new(vec![fault], format!("`{service}` was killed"))]),
         }
     }
 }

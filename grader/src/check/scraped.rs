@@ -58,7 +58,7 @@ impl Judge for Scraped {
             });
         }
         let listed: Vec<String> = targets.iter().take(8).map(|target| format!("{} {}", target.scrape_url, target.health)).collect();
-        Finding::new(!missing, false, said.join(", ")).with([Evidence { events: vec![*last], excerpt: listed.join(", ") }])
+        Finding::new(!missing, false, said.join(", ")).with([Evidence::new(vec![*last], listed.join(", "))])
     }
 }
 

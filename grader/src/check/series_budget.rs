@@ -30,6 +30,6 @@ impl Judge for SeriesBudget {
         let figure = Figure::count(series as f64, self.at_most as f64);
         Finding::new(series <= self.at_most, false, format!("{series} series"))
             .measured(figure)
-            .with([Evidence { events: vec![number], excerpt: format!("prometheus says that it holds {series} series") }])
+            .with([Evidence::new(vec![number], format!("prometheus says that it holds {series} series"))])
     }
 }

@@ -37,7 +37,7 @@ impl Judge for Status {
         let Some(ran) = last(view, ReleaseCommand::Status) else {
             return Finding::new(false, false, "`status` was never run: there is no service of its role".to_owned());
         };
-        let evidence = Evidence { events: vec![ran.number], excerpt: format!("`status` said: {}", ran.output.trim()) };
+        let evidence = Evidence::new(vec![ran.number], format!("`status` said: {}", ran.output.trim()));
         let complaint = match (ran.exit_code, object(ran.output)) {
             (None, _) => Some(ran.output.to_owned()),
             (Some(0), None) => Some("it printed no JSON object with the text `champion` and the list `serving`".to_owned()),

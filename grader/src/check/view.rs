@@ -5,7 +5,7 @@ use std::ops::Range;
 use hdrhistogram::Histogram;
 
 use super::Evidence;
-use crate::history::{AlertRule, Event, History, Panel, PhaseRecord, Phases, RequestResult, What};
+use crate::history::{AlertRule, DashboardQuery, Event, History, Line, Panel, PhaseRecord, Phases, RequestResult, What};
 
 /// The largest latency that is told apart, in microseconds.
 const LATENCY_MAX_US: u64 = 60_000_000;
@@ -111,6 +111,24 @@ impl<'a> View<'a> {
         self.near().filter(move |(_, event)| window.contains(&event.at_ns))
     }
 
+    /// What the replay came to, line by line.
+    pub(crate) fn replay(&self) -> Option<&'a [Line]> {
+        self.history.replay.as_deref()
+    }
+
+    /// A dashboard's query, by the id that the replay calls it.
+    pub(crate) fn query(&self, id: &str) -> Option<&'a DashboardQuery> {
+        self.history.monitoring.as_ref()?.queries.get(id.parse::<usize>().ok()?)
+    }
+
+    /// Why the submission's metrics were not recorded, if so.
+    pub(crate) fn unrecorded(&self) -> Option<&'a str> {
+        self.all().find_map(|event| match &event.what {
+            What::Recorded { missing: Some(missing), .. } => Some(missing.why.as_str()),
+            _ => None,
+        })
+    }
+
     /// Every event of the history.
     pub(crate) fn all(&self) -> impl Iterator<Item = &'a Event> + use<'a> {
         self.history.events.iter()
@@ -193,7 +211,7 @@ fn histogram(latencies: impl Iterator<Item = u64>) -> Histogram<u64> {
 
 /// The first few of some requests, as evidence.
 pub(crate) fn evidence<'a>(requests: impl Iterator<Item = Request<'a>>, say: impl Fn(&Request<'a>) -> String) -> Vec<Evidence> {
-    requests.take(5).map(|request| Evidence { events: vec![request.number], excerpt: say(&request) }).collect()
+    requests.take(5).map(|request| Evidence::new(vec![request.number], say(&request))).collect()
 }
 
 /// What the submission's Prometheus and dashboards held.

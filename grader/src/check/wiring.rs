@@ -52,7 +52,7 @@ impl Judge for Wiring {
                 _ => None,
             })
         };
-        let evidence = |number: u64| Evidence { events: vec![rang, number], excerpt: format!("the alert `{alertname}`") };
+        let evidence = |number: u64| Evidence::new(vec![rang, number], format!("the alert `{alertname}`"));
         let astray: Vec<(Receiver, u64)> = self.not.iter().filter_map(|other| Some((*other, arrived(*other)?.0))).collect();
         let others: Vec<String> = astray.iter().map(|(receiver, _)| format!("`/{}`", receiver.name())).collect();
         match arrived(self.receiver) {
@@ -67,8 +67,9 @@ impl Judge for Wiring {
                 Finding::partial(ASTRAY, observed).with(numbers.map(evidence))
             }
             Some((number, after_ns)) => Finding::new(false, false, format!("it arrived after {:.1} s", ms(after_ns) / 1e3)).with([evidence(number)]),
-            None if others.is_empty() => Finding::new(false, false, "it arrived nowhere".to_owned())
-                .with([Evidence { events: vec![rang], excerpt: format!("the alert `{alertname}`") }]),
+            None if others.is_empty() => {
+                Finding::new(false, false, "it arrived nowhere".to_owned()).with([Evidence::new(vec![rang], format!("the alert `{alertname}`"))])
+            }
             None => Finding::new(false, false, format!("it arrived at {} instead", others.join(", ")))
                 .with(astray.into_iter().map(|(_, number)| evidence(number))),
         }

@@ -229,6 +229,12 @@ pub enum Step {
     },
     /// Lets users ask about drifted transactions, to the end of the phase.
     Drift {},
+    /// Lets users ask more or less often, to the end of the phase.
+    Rate {
+        /// Requests a second.
+        #[schemars(range(min = 1, max = 500))]
+        per_second: f64,
+    },
     /// Gives the feature store a fault, and holds it to the end of the phase.
     Features {
         /// Which.
@@ -409,7 +415,14 @@ impl Exam {
                     found.push((format!("/replay/incidents/{index}/id"), format!("there is another trace `{}`", incident.id)));
                 }
             }
-            named.extend(replay.quiet.blemishes.iter().enumerate().map(|(index, blemish)| (format!("/replay/quiet/blemishes/{index}/signature"), blemish.signature.as_str())));
+            named.extend(
+                replay
+                    .quiet
+                    .blemishes
+                    .iter()
+                    .enumerate()
+                    .map(|(index, blemish)| (format!("/replay/quiet/blemishes/{index}/signature"), blemish.signature.as_str())),
+            );
             for (place, signature) in named {
                 if !known.contains(&signature) {
                     found.push((place, format!("no step shows the signature `{signature}`; known: {}", known.join(", "))));

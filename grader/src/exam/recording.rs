@@ -6,26 +6,30 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use harness::environment::Docker;
+use harness::environment::{Docker, Unread};
 use harness::exercise::{Exercise, Files};
 use serde::Deserialize;
 
 use super::clock::Clock;
 use super::submitted::Submitted;
 use super::{ExamError, survey};
-use crate::history::{DashboardQuery, MONITORING, Monitoring, RECORDING, Recorder, What, keep, pack};
+use crate::history::{DashboardQuery, MONITORING, Missing, Monitoring, RECORDING, Recorder, What, keep, pack};
 
 /// How often the shadow scrapes, in milliseconds.
 const INTERVAL_MS: u64 = 1_000;
 /// The most that a recording may be, as Prometheus writes it, in bytes: ten times what the budget of series makes.
 const LIMIT: usize = 192 << 20;
+/// What Prometheus answers where a query has more samples than it may.
+const TOO_MANY: &str = "422";
 /// How long before its end an exam may have begun, in seconds.
 const LOOK_BACK_SECONDS: u64 = 3_600;
 
 /// What the replay needs of a submission's files.
 pub(super) fn monitoring(files: &Files, exercise: &Exercise, submitted: &Submitted) -> Monitoring {
     let of = |role: &str, name: &str| submitted.folder_of(role).map_or_else(String::new, |folder| format!("{folder}/{name}"));
-    let below = |path: &str| ["prometheus", "alertmanager"].iter().filter_map(|role| submitted.folder_of(role)).any(|folder| path.starts_with(&format!("{folder}/")));
+    let below = |path: &str| {
+        ["prometheus", "alertmanager"].iter().filter_map(|role| submitted.folder_of(role)).any(|folder| path.starts_with(&format!("{folder}/")))
+    };
     let queries = survey::queries(files, &exercise.contract.dashboards);
     Monitoring {
         files: files
@@ -53,7 +57,7 @@ pub(super) async fn take(environment: &Docker, shadow: &str, clock: Clock, recor
             keep(history, RECORDING, &pack(recording.text.as_bytes())?)?;
             What::Recorded { series: recording.series, samples: recording.samples, missing: None, began_unix_ms }
         }
-        Err(why) => What::Recorded { series: 0, samples: 0, missing: Some(why), began_unix_ms },
+        Err(missing) => What::Recorded { series: 0, samples: 0, missing: Some(missing), began_unix_ms },
     };
     Ok(recorder.record(what).await?)
 }
@@ -69,19 +73,21 @@ struct Recording {
     samples: usize,
 }
 
-async fn scraped(environment: &Docker, shadow: &str, began_unix_ms: i64) -> Result<Result<Recording, String>, ExamError> {
+async fn scraped(environment: &Docker, shadow: &str, began_unix_ms: i64) -> Result<Result<Recording, Missing>, ExamError> {
     let api = "http://127.0.0.1:9090/api/v1";
-    let selector = format!("{{__name__!=\"\"}}[{LOOK_BACK_SECONDS}s]");
-    let everything = format!("{api}/query?query={}", survey::escaped(&selector));
-    let series = match environment.read(shadow, &["driver", "get", &everything], LIMIT).await? {
-        Ok(content) => content,
-        Err(why) => return Ok(Err(why)),
-    };
-    let metadata = match environment.read(shadow, &["driver", "get", &format!("{api}/metadata?limit_per_metric=1")], LIMIT).await? {
-        Ok(content) => content,
-        Err(why) => return Ok(Err(why)),
-    };
-    Ok(written(&series, &metadata, began_unix_ms).map_err(|error| error.to_string()))
+    let selector = survey::escaped(&format!("{{__name__!=\"\"}}[{LOOK_BACK_SECONDS}s]"));
+    let mut answers = Vec::new();
+    for url in [format!("{api}/query?query={selector}"), format!("{api}/metadata?limit_per_metric=1")] {
+        match environment.read(shadow, &["driver", "get", &url], LIMIT).await? {
+            Ok(content) => answers.push(content),
+            Err(unread) => {
+                let too_much = matches!(unread, Unread::TooMuch(_)) || environment.ran_out_of_memory(shadow).await?;
+                return Ok(Err(Missing { too_much: too_much || unread.to_string().contains(TOO_MANY), why: unread.to_string() }));
+            }
+        }
+    }
+    let [series, metadata] = &answers[..] else { return Err(ExamError::platform("the recording has no end")) };
+    Ok(written(series, metadata, began_unix_ms).map_err(|error| Missing { why: error.to_string(), too_much: false }))
 }
 
 #[derive(Deserialize)]

@@ -85,8 +85,8 @@ pub enum What {
         series: usize,
         /// How many samples.
         samples: usize,
-        /// Why there is none; whose fault that is follows from the replay, which loads the submission's configuration.
-        missing: Option<String>,
+        /// Why there is none, if so.
+        missing: Option<Missing>,
         /// The wall clock when the exam began, in milliseconds of Unix time.
         began_unix_ms: i64,
     },
@@ -224,6 +224,15 @@ pub enum What {
         /// The remark.
         text: String,
     },
+}
+
+/// Why a recording is missing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missing {
+    /// What was said.
+    pub why: String,
+    /// Whether it is because the submission has more metrics than a recording holds.
+    pub too_much: bool,
 }
 
 /// A command of the contract.

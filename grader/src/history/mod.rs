@@ -15,10 +15,13 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use event::{Alert, AlertRule, Event, Panel, PhaseEnd, ReleaseCommand, RequestResult, Target, What};
+pub use event::{Alert, AlertRule, Event, Missing, Panel, PhaseEnd, ReleaseCommand, RequestResult, Target, What};
 pub use phases::{PhaseRecord, Phases};
-pub use replay::{Change, Curve, Line, NotifiedAlert, Rhythm, RuleRef};
-pub use read::{monitoring, recording};
+pub use read::recording;
+pub use replay::{
+    AlertLine, Change, Count, Curve, Ended, Limit, Line, LoadError, Muted, Notice, Notification, NotifiedAlert, PanelLine, Played, Rhythm, RuleError,
+    RuleLine, RuleRef, TraceLine,
+};
 pub use write::{Recorder, Rules, Writing, keep, pack};
 
 /// The format that this program writes, and the newest that it reads.
@@ -79,6 +82,8 @@ pub struct History {
     pub requirements: BTreeMap<String, String>,
     /// Whether the last line was cut off: the grader died while it wrote.
     pub truncated: bool,
+    /// What the replay needs of the submission; nothing where the exam has none.
+    pub monitoring: Option<Monitoring>,
     /// What the replay came to, line by line; nothing where there was none.
     pub replay: Option<Vec<Line>>,
 }

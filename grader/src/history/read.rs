@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
-use super::{Event, FORMAT, History, HistoryError, Line, MONITORING, Manifest, Monitoring, RECORDING, REPLAY, What};
+use super::{Event, FORMAT, History, HistoryError, Line, MONITORING, Manifest, RECORDING, REPLAY, What};
 
 /// The most that one file of a history may hold, unpacked. A full exam's events are a fiftieth of it; a submission that blows up
 /// what is recorded of it (lists of targets, notifications) reaches a third, and must not reach this: it would escape its verdict.
@@ -18,7 +18,7 @@ const EVENTS: usize = 1_000_000;
 const LONGEST_NS: u64 = 24 * 3_600 * 1_000_000_000;
 const FILES: [&str; 5] = ["manifest.json", "exam.yaml", "checks.yaml", "requirements.json", "events.jsonl.zst"];
 /// What a history has only where there was a replay.
-const MORE: [&str; 1] = [REPLAY];
+const MORE: [&str; 2] = [MONITORING, REPLAY];
 
 impl History {
     /// Reads the history in a folder, or in a tar of the folder.
@@ -44,13 +44,9 @@ impl History {
         let checks = text("checks.yaml", take("checks.yaml")?)?;
         let (events, truncated) = events(&take("events.jsonl.zst")?)?;
         let replay = files.remove(REPLAY).map(|packed| replay(&packed)).transpose()?;
-        Ok(Self { manifest, events, exam, checks, requirements, truncated, replay })
+        let monitoring = files.remove(MONITORING).map(|content| json(MONITORING, &content)).transpose()?;
+        Ok(Self { manifest, events, exam, checks, requirements, truncated, monitoring, replay })
     }
-}
-
-/// What the history in a folder keeps of the submission's monitoring; nothing where the exam has no replay.
-pub fn monitoring(folder: &Path) -> Result<Option<Monitoring>, HistoryError> {
-    kept(folder, MONITORING)?.map(|content| json(MONITORING, &content)).transpose()
 }
 
 /// The recording in a history's folder, unpacked; nothing where there is none.
@@ -70,7 +66,8 @@ fn kept(folder: &Path, name: &str) -> Result<Option<Vec<u8>>, HistoryError> {
 /// What a replay came to. It is written whole or not at all.
 fn replay(packed: &[u8]) -> Result<Vec<Line>, HistoryError> {
     let (content, _) = unpacked(REPLAY, packed)?;
-    let parse = |(index, line): (usize, &str)| serde_json::from_str(line).map_err(|error| malformed("replay.jsonl", index + 1, error.column(), &error));
+    let parse =
+        |(index, line): (usize, &str)| serde_json::from_str(line).map_err(|error| malformed("replay.jsonl", index + 1, error.column(), &error));
     utf8("replay.jsonl", &content)?.lines().enumerate().map(parse).collect()
 }
 

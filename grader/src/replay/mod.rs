@@ -12,7 +12,7 @@ use harness::environment::{EnvironmentError, Once, run_once};
 use tokio::time::timeout;
 
 use crate::check::rules;
-use crate::history::{History, HistoryError, Line, REPLAY, keep, monitoring, pack, recording};
+use crate::history::{Ended, History, HistoryError, Line, REPLAY, keep, pack, recording};
 
 /// The most memory that the program may use, in MiB: it bounds what rules cost by itself, at less.
 const MEMORY_MIB: u64 = 3_072;
@@ -46,9 +46,9 @@ pub async fn replay(engine: &Engine, lease: &str, image: &str, folder: &Path) ->
     let history = History::read(folder)?;
     let (exam, _) = rules(&history).map_err(ReplayError::Rules)?;
     let Some(plan) = &exam.replay else { return Err(ReplayError::Nothing("the exam has no replay")) };
-    let Some(monitoring) = monitoring(folder)? else { return Err(ReplayError::Nothing("the submission's monitoring was not kept")) };
+    let Some(monitoring) = &history.monitoring else { return Err(ReplayError::Nothing("the submission's monitoring was not kept")) };
     let recording = recording(folder)?;
-    let input = input::write(&history, plan, &monitoring, recording.as_deref());
+    let input = input::write(&history, plan, monitoring, recording.as_deref());
     let once = Once { image, memory_mib: MEMORY_MIB, command: &["replay"] };
     let ran = timeout(LONGEST, run_once(engine, lease, &once, &input)).await;
     let said = match ran {
@@ -67,5 +67,5 @@ pub async fn replay(engine: &Engine, lease: &str, image: &str, folder: &Path) ->
 
 /// What stands in place of a replay that the grader ended.
 fn ended(why: &str) -> Vec<u8> {
-    serde_json::to_vec(&Line::Ended { message: why.to_owned() }).unwrap_or_default()
+    serde_json::to_vec(&Line::Ended(Ended { message: why.to_owned() })).unwrap_or_default()
 }

@@ -75,6 +75,17 @@ impl EnvironmentError {
     }
 }
 
+/// Why nothing was read from a service.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unread {
+    /// There is more than is read.
+    #[error("it is more than {0} MiB")]
+    TooMuch(usize),
+    /// The command failed.
+    #[error("{0}")]
+    Failed(String),
+}
+
 /// What a wait came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wait<T> {
@@ -433,16 +444,16 @@ impl Docker {
 
     /// Runs a command in a service of ours and returns all that it writes to stdout, up to a limit in bytes; `Err` says why there is
     /// nothing.
-    pub async fn read(&self, service: &str, command: &[&str], limit: usize) -> Result<Result<Vec<u8>, String>, EnvironmentError> {
+    pub async fn read(&self, service: &str, command: &[&str], limit: usize) -> Result<Result<Vec<u8>, Unread>, EnvironmentError> {
         let api = &self.engine.api;
         let cmd = Some(command.iter().map(|word| (*word).to_owned()).collect());
         let config = ExecConfig { cmd, attach_stdout: Some(true), attach_stderr: Some(true), ..Default::default() };
         let created = match api.create_exec(&self.container(service), config).await {
             Ok(created) => created,
-            Err(error) => return Ok(self.refusable(Err(error)).await?.map(|()| Vec::new())),
+            Err(error) => return Ok(self.refusable(Err(error)).await?.map(|()| Vec::new()).map_err(Unread::Failed)),
         };
         let StartExecResults::Attached { mut output, .. } = api.start_exec(&created.id, None::<StartExecOptions>).await? else {
-            return Ok(Err("the engine did not attach to the command".to_owned()));
+            return Ok(Err(Unread::Failed("the engine did not attach to the command".to_owned())));
         };
         let (mut content, mut complaint) = (Vec::new(), Vec::new());
         while let Some(piece) = output.next().await {
@@ -451,7 +462,7 @@ impl Docker {
                 piece => content.extend_from_slice(&piece.into_bytes()),
             }
             if content.len() > limit {
-                return Ok(Err(format!("it is more than {} MiB", limit >> 20)));
+                return Ok(Err(Unread::TooMuch(limit >> 20)));
             }
         }
         // Engines close the streams a moment before they know the exit code.
@@ -460,11 +471,17 @@ impl Docker {
             let ended = api.inspect_exec(&created.id).await?;
             match ended.exit_code {
                 Some(0) => return Ok(Ok(content)),
-                Some(_) => return Ok(Err(engine::tail(&complaint))),
-                None if Instant::now() > deadline => return Ok(Err("it did not end".to_owned())),
+                Some(_) => return Ok(Err(Unread::Failed(engine::tail(&complaint)))),
+                None if Instant::now() > deadline => return Ok(Err(Unread::Failed("it did not end".to_owned()))),
                 None => sleep(EXEC_LOOK).await,
             }
         }
+    }
+
+    /// Whether a service was ended because it used more memory than its limit.
+    pub async fn ran_out_of_memory(&self, service: &str) -> Result<bool, EnvironmentError> {
+        let inspected = self.engine.api.inspect_container(&self.container(service), None::<InspectContainerOptions>).await?;
+        Ok(inspected.state.and_then(|state| state.oom_killed) == Some(true))
     }
 
     /// Ends a command that is not over with its service, which is started anew.

@@ -7,7 +7,7 @@ mod sweep;
 mod usage;
 
 pub use disk::Disk;
-pub use docker::{Beside, Disturbance, Docker, EnvironmentError, Fault, Input, Once, Output, Service, Transition, Wait, run_once};
+pub use docker::{Beside, Disturbance, Docker, EnvironmentError, Fault, Input, Once, Output, Service, Transition, Unread, Wait, run_once};
 pub use lease::{Hold, Lease, Leases, Record};
 pub use sweep::{Sweep, sweep, sweep_dead};
 pub use usage::{Spent, Usage};

@@ -261,15 +261,19 @@ fn files_below(dir: &Path) -> Result<Files, ExerciseError> {
     Ok(files)
 }
 
-/// The requirements of a brief: list items that begin with `**ID**`.
+/// The requirements of a brief: list items that begin with `**ID**`, and rows of tables that do.
 fn requirements(brief: &str) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let mut last: Option<String> = None;
     for line in brief.lines() {
         let item = line.strip_prefix("- **").and_then(|rest| rest.split_once("**"));
+        let row = line.strip_prefix("| **").and_then(|rest| rest.split_once("** |"));
         if let Some((id, text)) = item {
             found.insert(id.to_owned(), text.trim().to_owned());
             last = Some(id.to_owned());
+        } else if let Some((id, cells)) = row {
+            let cells: Vec<&str> = cells.split('|').map(str::trim).filter(|cell| !cell.is_empty()).collect();
+            found.insert(id.to_owned(), cells.join("; "));
         } else if let (Some(id), true) = (&last, line.starts_with("  ")) {
             if let Some(text) = found.get_mut(id) {
                 text.push(' ');
@@ -288,8 +292,8 @@ mod tests {
 
     #[test]
     fn requirements_are_list_items_with_an_id() {
-        let brief = "# Title\n\n- **H1** Scores are\n  right.\n- plain\n- **M2** Pages arrive.\n";
-        let expected = [("H1", "Scores are right."), ("M2", "Pages arrive.")];
+        let brief = "# Title\n\n- **H1** Scores are\n  right.\n- plain\n- **M2** Pages arrive.\n\n| | what | soon |\n|---|---|---|\n| **A1** | fire | 5 min |\n";
+        let expected = [("H1", "Scores are right."), ("M2", "Pages arrive."), ("A1", "fire; 5 min")];
         assert_eq!(requirements(brief), expected.map(|(id, text)| (id.to_owned(), text.to_owned())).into());
     }
 

@@ -1,0 +1,88 @@
+//! In an incident someone is told in time, and because of it.
+//!
+//! A message counts if its alert did not fire before the onset and does not fire in the same time without the incident: this sees
+//! through rules that always fire, go by the clock, or carpet thresholds. Half the points for a message of the right urgency
+//! that comes too late but while the fault lasts, and for one in time that wakes someone for what can wait, or lets wait what cannot.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::played::{played, said};
+use super::{Control, Evidence, Figure, Finding, Judge, REPLAYED, View};
+use crate::exam::Receiver;
+
+/// What a late message is worth, and one of another urgency.
+const HALF: f64 = 0.5;
+
+/// In an incident someone is told in time, and because of it.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Noticed {
+    /// The incident, as in `exam.yaml`.
+    pub incident: String,
+    /// Whom it may reach.
+    #[schemars(length(min = 1))]
+    pub urgencies: Vec<Receiver>,
+    /// How many minutes after its onset at the latest.
+    #[schemars(range(min = 1))]
+    pub within_minutes: f64,
+}
+
+impl Judge for Noticed {
+    fn expected(&self) -> String {
+        let urgencies: Vec<String> = self.urgencies.iter().map(|one| format!("`/{}`", one.name())).collect();
+        format!("{} is told within {}, by an alert that fires because of it", urgencies.join(" or "), said(self.within_minutes * 60.0))
+    }
+
+    fn controls(&self) -> &'static [Control] {
+        REPLAYED
+    }
+
+    fn incidents(&self) -> Vec<&str> {
+        vec![&self.incident]
+    }
+
+    fn judge(&self, view: &View<'_>) -> Finding {
+        let played = match played(view) {
+            Ok(played) => played,
+            Err(finding) => return finding,
+        };
+        let Some(trace) = played.trace(&self.incident) else {
+            return Finding::new(false, false, "the fault's mark on the metrics was not recorded: the phase ended early".to_owned());
+        };
+        let told = trace.told();
+        let limit_s = self.within_minutes * 60.0;
+        let is_accepted = |urgency: &str| self.urgencies.iter().any(|one| one.name() == urgency);
+        let right = told.iter().find(|one| is_accepted(one.urgency));
+        let other = told.iter().find(|one| one.at_s <= limit_s && ["page", "ticket"].contains(&one.urgency));
+        let evidence = |one: &super::played::Told<'_>| {
+            Evidence::of_replay(vec![one.number], format!("`{}` reaches `/{}` after {}", one.alert, one.urgency, said(one.at_s)))
+        };
+        match (right, other) {
+            (Some(one), _) if one.at_s <= limit_s => {
+                Finding::new(true, false, format!("`/{}` after {}, by `{}`", one.urgency, said(one.at_s), one.alert))
+                    .measured(Figure::minutes(one.at_s / 60.0, self.within_minutes))
+                    .with([evidence(one)])
+            }
+            (_, Some(one)) => {
+                Finding::partial(HALF, format!("`{}` after {}, but at `/{}`", one.alert, said(one.at_s), one.urgency)).with([evidence(one)])
+            }
+            (Some(one), _) => Finding::partial(HALF, format!("`/{}` only after {}, by `{}`", one.urgency, said(one.at_s), one.alert))
+                .measured(Figure::minutes(one.at_s / 60.0, self.within_minutes))
+                .with([evidence(one)]),
+            (None, None) => {
+                let unrelated: Vec<Evidence> = trace
+                    .notifications(false)
+                    .filter(|(_, one)| (0.0..=trace.line.end_s).contains(&one.at_s) && is_accepted(&one.urgency))
+                    .take(3)
+                    .map(|(number, one)| {
+                        let names: Vec<&str> = one.alerts.iter().filter_map(|alert| Some(alert.labels.get("alertname")?.as_str())).collect();
+                        Evidence::of_replay(vec![number], format!("{} is told too, but fires without the incident, or did before", names.join(", ")))
+                    })
+                    .collect();
+                let but = if unrelated.is_empty() { "" } else { " because of it; some are told of what happens without it too" };
+                Finding::new(false, false, format!("nobody is told{but}")).with(unrelated)
+            }
+        }
+    }
+}
