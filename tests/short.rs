@@ -8,6 +8,10 @@ use crate::{copy, repository};
 /// A phase that is kept, and for how many seconds it is held, where that is not as in the flagship.
 pub type Cut<'a> = (&'a str, Option<u64>);
 
+/// How the kinds of check begin that judge a replay.
+const REPLAYED: [&str; 7] =
+    ["kind: {noticed:", "kind: {resolved:", "kind: {undisturbed:", "kind: {flooded:", "kind: {awake:", "kind: {rules:", "kind: {moving:"];
+
 /// Writes the folder of exercises, whose only one has the phases of `cut`, in the flagship's order.
 ///
 /// # Panics
@@ -23,13 +27,16 @@ pub fn exercises(folder: &Path, cut: &[Cut<'_>]) -> PathBuf {
     // What its breaks fail is not asked.
     std::fs::create_dir(folder.join("model-down/breaks")).expect("writable");
     let read = |name: &str| std::fs::read_to_string(original.join("model-down").join(name)).expect("readable");
-    let (head, phases) = entries(&read("exam.yaml"));
+    // Without most of its phases there is little to replay.
+    let exam = read("exam.yaml");
+    let (exam, _) = exam.split_once("\nreplay:\n").expect("it has a replay");
+    let (head, phases) = entries(exam);
     assert!(cut.iter().all(|(kept, _)| phases.iter().any(|(id, _)| id == kept)), "there is a phase that the flagship has not: {cut:?}");
     let phases: String = phases.into_iter().filter_map(|(id, text)| Some(held(&text, cut.iter().find(|(kept, _)| *kept == id)?.1))).collect();
     std::fs::write(folder.join("model-down/exam.yaml"), head + &phases).expect("writable");
     let (head, checks) = entries(&read("checks.yaml"));
-    let kept: Vec<(String, String)> =
-        checks.into_iter().filter(|(_, text)| cut.iter().any(|(phase, _)| text.contains(&format!("phase: {phase}\n")))).collect();
+    let is_kept = |text: &str| cut.iter().any(|(phase, _)| text.contains(&format!("phase: {phase}\n"))) && !REPLAYED.iter().any(|kind| text.contains(kind));
+    let kept: Vec<(String, String)> = checks.into_iter().filter(|(_, text)| is_kept(text)).collect();
     let ids: Vec<&str> = kept.iter().map(|(id, _)| id.as_str()).collect();
     let checks: String = kept.iter().map(|(_, text)| with_needs_of(text, &ids)).collect();
     std::fs::write(folder.join("model-down/checks.yaml"), head + &checks).expect("writable");
