@@ -35,7 +35,8 @@ pub fn exercises(folder: &Path, cut: &[Cut<'_>]) -> PathBuf {
     let phases: String = phases.into_iter().filter_map(|(id, text)| Some(held(&text, cut.iter().find(|(kept, _)| *kept == id)?.1))).collect();
     std::fs::write(folder.join("model-down/exam.yaml"), head + &phases).expect("writable");
     let (head, checks) = entries(&read("checks.yaml"));
-    let is_kept = |text: &str| cut.iter().any(|(phase, _)| text.contains(&format!("phase: {phase}\n"))) && !REPLAYED.iter().any(|kind| text.contains(kind));
+    let is_kept =
+        |text: &str| cut.iter().any(|(phase, _)| text.contains(&format!("phase: {phase}\n"))) && !REPLAYED.iter().any(|kind| text.contains(kind));
     let kept: Vec<(String, String)> = checks.into_iter().filter(|(_, text)| is_kept(text)).collect();
     let ids: Vec<&str> = kept.iter().map(|(id, _)| id.as_str()).collect();
     let checks: String = kept.iter().map(|(_, text)| with_needs_of(text, &ids)).collect();

@@ -20,6 +20,10 @@ const CANARY_SHARE: f64 = 0.97;
 /// A submission that uses more of the machine than this share keeps everyone from working, itself and the driver: what its users get then
 /// is its own doing. The reference uses a third of it on two processors, and half while it tries a slow version.
 const OWN_DOING: f64 = 0.75;
+/// A machine that is as busy as this, by programs of others to this share, does not let a submission show itself. (An exam alone leaves half
+/// of two processors idle.)
+const BUSY: f64 = 0.9;
+const OTHERS: f64 = 0.15;
 /// In a shorter window a request more or less is a share too large to say anything.
 const SHORTEST_NS: u64 = 2_000_000_000;
 
@@ -28,7 +32,7 @@ const SHORTEST_NS: u64 = 2_000_000_000;
 pub(crate) enum Control {
     /// The driver sent the requests that its schedule wanted.
     Schedule,
-    /// It sent them when they were due: the machine had time for it, and so for the submission.
+    /// It sent them when they were due, and nobody else kept the processors busy: the machine had time for it, and so for the submission.
     Punctuality,
     /// The pager answered it.
     Canary,
@@ -52,27 +56,39 @@ pub(super) fn failed(controls: &[Control], history: &History, view: &View<'_>, e
     if window.end - window.start < SHORTEST_NS {
         return None;
     }
-    let own_doing = spent(view) > OWN_DOING;
+    let processors = processors(view);
+    let own_doing = processors.submission > OWN_DOING;
     controls.iter().find_map(|control| match control {
         Control::Schedule | Control::Punctuality if own_doing => None,
         Control::Schedule => schedule(view, exam),
-        Control::Punctuality => punctuality(view, exam),
+        Control::Punctuality => punctuality(view, exam).or_else(|| crowded(&processors)),
         Control::Canary => canary(view),
         Control::Replayed => replayed(history),
     })
 }
 
-/// Which share of the machine's processors the submission used; 0 where nobody counted.
-fn spent(view: &View<'_>) -> f64 {
-    let (mut used, mut of) = (0, 0);
+/// How the machine's processors were used, in shares of what there was; 0 where nobody counted.
+struct Processors {
+    submission: f64,
+    busy: f64,
+    others: f64,
+}
+
+fn processors(view: &View<'_>) -> Processors {
+    let mut sum = [0, 0, 0, 0];
     for (_, event) in view.events() {
-        if let What::Spent { used_ms, of_ms } = event.what {
-            (used, of) = (used + used_ms, of + of_ms);
+        if let What::Spent { used_ms, of_ms, busy_ms, others_ms } = event.what {
+            sum = [sum[0] + used_ms, sum[1] + busy_ms, sum[2] + others_ms, sum[3] + of_ms];
         }
     }
     #[allow(clippy::cast_precision_loss, reason = "an exam has far fewer than 2^52 ms")]
-    let share = if of == 0 { 0.0 } else { used as f64 / of as f64 };
-    share
+    let share = |of: u64| if sum[3] == 0 { 0.0 } else { of as f64 / sum[3] as f64 };
+    Processors { submission: share(sum[0]), busy: share(sum[1]), others: share(sum[2]) }
+}
+
+fn crowded(processors: &Processors) -> Option<String> {
+    (processors.busy > BUSY && processors.others > OTHERS)
+        .then(|| format!("the machine was busy {} of the time, with programs of others for {}", percent(processors.busy), percent(processors.others)))
 }
 
 fn schedule(view: &View<'_>, exam: &Exam) -> Option<String> {

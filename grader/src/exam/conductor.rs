@@ -22,6 +22,9 @@ use crate::history::{PhaseEnd, Recorder, ReleaseCommand, What};
 
 /// How long a phase waits for its entry condition, before and after the grader restores the environment.
 const ENTRY: Duration = Duration::from_secs(10);
+/// How many seconds services have to stop; and where nobody asks how they do, since what they have in hand takes long.
+const GRACE: i32 = 5;
+const PROMPTLY: i32 = 1;
 /// What histories call drifted transactions, and whom they come from.
 const DRIFT: &str = "drift";
 const USERS: &str = "users";
@@ -152,7 +155,11 @@ impl Conductor<'_> {
     async fn steps(&mut self, phase: &Phase, faults: &mut Vec<Held>) -> Result<(), ExamError> {
         for step in &phase.steps {
             match step {
-                Step::Hold { seconds, shows } => self.hold(Duration::from_secs(*seconds), shows.as_ref()).await?,
+                Step::Hold { seconds, shows } => {
+                    let from_ns = self.recorder.now_ns();
+                    tokio::time::sleep(Duration::from_secs(*seconds)).await;
+                    self.shown(from_ns, shows.as_ref()).await?;
+                }
                 Step::Kill { role } => {
                     if let Some(target) = self.draw(role) {
                         self.disturb(phase, role, target, faults, Docker::kill).await?;
@@ -182,18 +189,18 @@ impl Conductor<'_> {
                 Step::Status {} => self.command(ReleaseCommand::Status, None).await?,
                 Step::Restart {} => self.restart_all().await?,
                 Step::Survey {} => self.survey().await?,
-                Step::Ring { receivers, within_seconds } => {
+                Step::Ring { receivers, within_seconds, shows } => {
+                    let from_ns = self.recorder.now_ns();
                     self.ring(receivers, Duration::from_secs(*within_seconds)).await?;
+                    self.shown(from_ns, shows.as_ref()).await?;
                 }
             }
         }
         Ok(())
     }
 
-    /// Lets time pass, and records what it showed.
-    async fn hold(&self, length: Duration, shows: Option<&Shows>) -> Result<(), ExamError> {
-        let from_ns = self.recorder.now_ns();
-        tokio::time::sleep(length).await;
+    /// Records what a stretch that is over showed.
+    async fn shown(&self, from_ns: u64, shows: Option<&Shows>) -> Result<(), ExamError> {
         let (signature, onset) = match shows {
             None => return Ok(()),
             Some(Shows::Healthy) => (None, Duration::ZERO),
@@ -339,15 +346,15 @@ impl Conductor<'_> {
         self.platform.promote(&target).await?;
         self.record(What::FaultBegan { phase: phase.id.clone(), fault: ALIAS.to_owned(), target }).await?;
         if let Some(role) = restart {
-            self.restart(&self.submitted.of_role(role)).await?;
+            self.restart(&self.submitted.of_role(role), PROMPTLY).await?;
             self.ready_by(role, Instant::now() + ENTRY).await.ok();
         }
         Ok(())
     }
 
-    /// Stops services and starts them again.
-    async fn restart(&self, services: &[String]) -> Result<(), ExamError> {
-        for text in self.environment.restart(services).await? {
+    /// Stops services, which are given so many seconds for it, and starts them again.
+    async fn restart(&self, services: &[String], grace_seconds: i32) -> Result<(), ExamError> {
+        for text in self.environment.restart(services, grace_seconds).await? {
             self.record(What::Note { text }).await?;
         }
         Ok(())
@@ -356,7 +363,7 @@ impl Conductor<'_> {
     async fn restart_all(&mut self) -> Result<(), ExamError> {
         self.alias().await?;
         self.disturbed = true;
-        self.restart(&self.submitted.names()).await?;
+        self.restart(&self.submitted.names(), GRACE).await?;
         self.record(What::Restarted).await
     }
 
@@ -377,7 +384,7 @@ impl Conductor<'_> {
                 self.platform.promote(&before).await?;
                 self.record(What::FaultEnded { fault: ALIAS.to_owned(), target: before }).await?;
                 match restart {
-                    Some(role) => self.restart(&self.submitted.of_role(&role)).await,
+                    Some(role) => self.restart(&self.submitted.of_role(&role), PROMPTLY).await,
                     None => Ok(()),
                 }
             }

@@ -274,6 +274,9 @@ pub enum Step {
         receivers: Vec<Receiver>,
         /// How long to wait for them in seconds.
         within_seconds: u64,
+        /// What the submission's metrics show meanwhile, for the replay.
+        #[serde(default)]
+        shows: Option<Shows>,
     },
 }
 
@@ -363,7 +366,7 @@ pub const QUIET: &str = "quiet";
 /// The signature that a step shows.
 fn signature(step: &Step) -> Option<&str> {
     match step {
-        Step::Hold { shows: Some(Shows::Signature { id, .. }), .. } => Some(id),
+        Step::Hold { shows: Some(Shows::Signature { id, .. }), .. } | Step::Ring { shows: Some(Shows::Signature { id, .. }), .. } => Some(id),
         _ => None,
     }
 }

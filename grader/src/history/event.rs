@@ -208,6 +208,12 @@ pub enum What {
         used_ms: u64,
         /// Milliseconds that there were, of all processors together.
         of_ms: u64,
+        /// Milliseconds that the whole machine used; 0 where nobody counted.
+        #[serde(default)]
+        busy_ms: u64,
+        /// Milliseconds of these that programs used which are neither of the exam's environment nor of the engine.
+        #[serde(default)]
+        others_ms: u64,
     },
     /// The driver reports a fault of its own.
     DriverFault {

@@ -40,6 +40,8 @@ const OUTPUT_MOST: usize = 4 << 20;
 const EXEC_ENDS: Duration = Duration::from_secs(2);
 const EXEC_LOOK: Duration = Duration::from_millis(20);
 
+/// How many seconds services have to stop.
+const GRACE: i32 = 5;
 /// How often the engine is asked while something is waited for.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -492,9 +494,9 @@ impl Docker {
     }
 
     /// Stops services of a submission and starts them again, each for itself, as a machine does that boots; says what could not be.
-    pub async fn restart(&self, services: &[String]) -> Result<Vec<String>, EnvironmentError> {
+    pub async fn restart(&self, services: &[String], grace_seconds: i32) -> Result<Vec<String>, EnvironmentError> {
         let running: Vec<Service> = self.services().await?.into_iter().filter(|service| services.contains(&service.name)).collect();
-        let stopped = self.stop_all(&running).await;
+        let stopped = self.stop_all(&running, grace_seconds).await;
         let mut complaints = Vec::new();
         if let Err(EnvironmentError::Api(error)) = stopped {
             complaints.extend(self.refusable(Err(error)).await?.err());
@@ -512,12 +514,12 @@ impl Docker {
 
     /// Stops every container, all at once, and keeps them.
     pub async fn stop(&self) -> Result<(), EnvironmentError> {
-        self.stop_all(&self.services().await?).await
+        self.stop_all(&self.services().await?, GRACE).await
     }
 
-    async fn stop_all(&self, services: &[Service]) -> Result<(), EnvironmentError> {
+    async fn stop_all(&self, services: &[Service], grace_seconds: i32) -> Result<(), EnvironmentError> {
         let stop = |container: String| async move {
-            let options = StopContainerOptionsBuilder::new().t(5).build();
+            let options = StopContainerOptionsBuilder::new().t(grace_seconds).build();
             self.engine.api.stop_container(&container, Some(options)).await
         };
         let stopped = join_all(services.iter().filter(|service| service.state != "exited").map(|service| stop(service.container.clone()))).await;
