@@ -82,7 +82,7 @@ fn processors(view: &View<'_>) -> Processors {
         }
     }
     #[allow(clippy::cast_precision_loss, reason = "an exam has far fewer than 2^52 ms")]
-    let share = |of: u64| if sum[3] == 0 { 0.0 } else { of as f64 / sum[3] as f64 };
+    let share = |of: u64| if sum[3] == 0 { 0.0 } else { (of as f64 / sum[3] as f64).min(1.0) };
     Processors { submission: share(sum[0]), busy: share(sum[1]), others: share(sum[2]) }
 }
 
