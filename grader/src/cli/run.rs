@@ -164,6 +164,7 @@ pub(super) fn manifest(exercise: &Exercise, variant: &Variant, seed: &Seed) -> M
         started: jiff::Timestamp::now().to_string(),
         grader_version: env!("CARGO_PKG_VERSION").to_owned(),
         pass_mark: exercise.manifest.pass_mark,
+        public: false,
     }
 }
 

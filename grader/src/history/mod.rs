@@ -18,7 +18,7 @@ pub use phases::{PhaseRecord, Phases};
 pub use write::{Recorder, Rules, Writing};
 
 /// The format that this program writes, and the newest that it reads.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// What a history says about itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,6 +46,9 @@ pub struct Manifest {
     pub grader_version: String,
     /// The score that is asked for.
     pub pass_mark: u32,
+    /// Whether the candidate could have looked up what is broken: the exercise is public, and so is what its seeds pick.
+    #[serde(default)]
+    pub public: bool,
 }
 
 /// A break of the variant, as the exercise described it.
