@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use acceptance::{Home, docker, machine, repository, said, today};
 use grader::exam::Exam;
 use grader::history::{History, What};
-use harness::exercise::Exercise;
+use harness::exercise::{Exercise, Key, Variant, render_workspace};
 
 /// How many pairs of starts are compared.
 const PAIRS: usize = 7;
@@ -149,7 +149,7 @@ fn examined(home: &Home, rate: u32) -> Examined {
     std::fs::write(&file, &text).expect("writable");
     let minimum = Exam::parse("exam.yaml", &text).expect("it is right").min().as_secs_f64();
     let exercise = Exercise::load(&exercises.join("model-down")).expect("it is right");
-    let files = harness::exercise::render_workspace(&exercise, &harness::exercise::Variant::reference()).expect("it renders");
+    let files = render_workspace(&exercise, &Variant::reference(), &Key::public()).expect("it renders");
     let workspace = home.path(&format!("work-{rate}"));
     harness::submission::write_files(&files.into(), &workspace).expect("writable");
     let out = home.path(&format!("report-{rate}"));

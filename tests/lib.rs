@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use harness::exercise::{Exercise, Files, Variant, render_workspace};
+use harness::exercise::{Exercise, Files, Key, Variant, render_workspace};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -58,7 +58,7 @@ impl Home {
     /// Where it cannot be written.
     pub fn reference(&self, edit: impl FnOnce(&mut Files)) -> PathBuf {
         let exercise = Exercise::load(&self.exercises.join("model-down")).expect("the exercise is right");
-        let mut files = render_workspace(&exercise, &Variant::reference()).expect("it renders");
+        let mut files = render_workspace(&exercise, &Variant::reference(), &Key::public()).expect("it renders");
         edit(&mut files);
         let workspace = self.path("work");
         harness::submission::write_files(&files.into(), &workspace).expect("writable");
@@ -94,7 +94,7 @@ impl Home {
         let here = std::env::current_exe().expect("it has a path");
         let found = here.ancestors().skip(1).take(2).map(|folder| folder.join(name)).find(|path| path.is_file());
         let mut command = Command::new(found.expect("`cargo build --workspace` comes first"));
-        command.env("XDG_STATE_HOME", self.path("state")).current_dir(self.dir.path());
+        command.env("XDG_STATE_HOME", self.path("state")).env_remove("MODELDOWN_KEY_FILE").current_dir(self.dir.path());
         if let Some(host) = &self.engine {
             command.env("DOCKER_HOST", host);
         }

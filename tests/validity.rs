@@ -22,7 +22,7 @@ use grader::check::Check;
 use grader::exam::Exam;
 use grader::history::History;
 use grader::report::{CheckReport, Report};
-use harness::exercise::{Exercise, Seed, Variant, render_workspace};
+use harness::exercise::{Exercise, Key, Seed, Variant, render_workspace};
 
 /// The variant that is repeated beside the reference.
 const SEED: &str = "acme-1";
@@ -49,7 +49,10 @@ fn main() {
     let ledger = repository().join("report/validity").join(&exercise.digest[..12]);
     let submissions = [
         Submission { name: "reference", variant: Variant::reference() },
-        Submission { name: "untouched", variant: Variant::pick(&exercise, Seed::new(SEED).expect("it is a seed")) },
+        Submission {
+            name: "untouched",
+            variant: Variant::pick(&exercise, Seed::new(SEED).expect("it is a seed"), &Key::public()).expect("it picks"),
+        },
     ];
     hold(&exercise, &ledger, &submissions, runs, jobs);
     let held: Vec<(&Submission, Vec<Run>)> = submissions.iter().map(|submission| (submission, read(&ledger, submission.name, runs))).collect();
@@ -88,7 +91,7 @@ fn entry(ledger: &Path, name: &str, run: usize) -> PathBuf {
 fn examine(exercise: &Exercise, variant: &Variant, place: &Path) {
     let home = tempfile::tempdir().expect("room for temporary files");
     let (workspace, out) = (home.path().join("work"), home.path().join("report"));
-    harness::submission::write_files(&render_workspace(exercise, variant).expect("it renders").into(), &workspace).expect("writable");
+    harness::submission::write_files(&render_workspace(exercise, variant, &Key::public()).expect("it renders").into(), &workspace).expect("writable");
     let program = std::env::current_exe().expect("it has a path").with_file_name("grader");
     let mut command = Command::new(program);
     command.env("XDG_STATE_HOME", home.path().join("state")).arg("--exercises").arg(repository().join("exercises"));

@@ -1,7 +1,7 @@
 //! Untouched variants fail exactly what their breaks say.
 
 use acceptance::{Home, checks_that, model_down, said};
-use harness::exercise::{Exercise, Variant, render_workspace};
+use harness::exercise::{Exercise, Key, Variant, render_workspace};
 use serde_json::Value;
 
 use crate::browser;
@@ -15,7 +15,7 @@ fn untouched(exercise: &Exercise, breaks: &[String]) -> Value {
     let home = Home::new();
     let workspace = home.path("work");
     let variant = Variant::named(exercise, breaks).expect("they are known");
-    let files = render_workspace(exercise, &variant).expect("it renders");
+    let files = render_workspace(exercise, &variant, &Key::public()).expect("it renders");
     harness::submission::write_files(&files.into(), &workspace).expect("writable");
     let out = home.path("report");
     let graded = home.grader().arg("run").arg(&workspace).args(["--json", "--out"]).arg(&out).output().expect("it runs");
@@ -32,12 +32,11 @@ fn fail_exactly_their_own(exercise: &Exercise, breaks: &[String]) {
     assert_eq!(report["score"]["high"], 0.0, "{breaks:?}: {report:#}");
 }
 
-/// All breaks in as few groups as a first fit makes, of which none hides another in its group.
+/// All breaks in as few groups as a first fit makes, of which none hides or meets another in its group.
 fn groups(exercise: &Exercise) -> Vec<Vec<String>> {
-    let hides = |one: &str, other: &str| exercise.breaks[one].masks.contains(other) || exercise.breaks[other].masks.contains(one);
     let mut groups: Vec<Vec<String>> = Vec::new();
     for id in exercise.breaks.keys() {
-        match groups.iter_mut().find(|group| !group.iter().any(|other| hides(id, other))) {
+        match groups.iter_mut().find(|group| !group.iter().any(|other| exercise.excludes(id, other))) {
             Some(group) => group.push(id.clone()),
             None => groups.push(vec![id.clone()]),
         }

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::process::Output;
 
 use acceptance::{Home, model_down, repository, said};
-use harness::exercise::{Variant, render_workspace};
+use harness::exercise::{Key, Variant, render_workspace};
 
 fn workspace(home: &Home, change: impl Fn(&mut String)) -> std::path::PathBuf {
     let folder = home.path("work");
-    let mut files = render_workspace(&model_down(), &Variant::reference()).expect("it renders");
+    let mut files = render_workspace(&model_down(), &Variant::reference(), &Key::public()).expect("it renders");
     let mut text = String::from_utf8(files["compose.yaml"].clone()).expect("it is text");
     change(&mut text);
     files.insert("compose.yaml".to_owned(), text.into_bytes());
@@ -51,6 +51,47 @@ fn a_submission_that_does_not_build_is_the_submission_s() {
     std::fs::write(folder.join("model/Dockerfile"), "FROM modeldown/python\nCOPY nowhere.py /app/\n").expect("writable");
     refused(&run(&home, &folder), 3, &["does not build", "nowhere.py"]);
     assert!(home.resources().is_empty(), "{:?}", home.resources());
+}
+
+#[test]
+fn a_sealed_workspace_is_graded_with_its_key_only() {
+    let home = Home::new();
+    let (folder, keys) = (home.path("work"), ["key", "other"].map(|name| home.path(name)));
+    for (path, letter) in keys.iter().zip(["k", "o"]) {
+        std::fs::write(path, letter.repeat(32)).expect("writable");
+    }
+    let start = |key: Option<&Path>| {
+        let mut command = home.harness();
+        command.args(["start", "model-down", "--only-files", "--dir"]).arg(&folder);
+        key.map(|key| command.env("MODELDOWN_KEY_FILE", key));
+        command.output().expect("it runs")
+    };
+    // Whoever has the key makes it, and the candidate goes on in it without one.
+    for key in [Some(&*keys[0]), None] {
+        assert!(start(key).status.success(), "{}", said(&start(key)));
+    }
+    refused(&start(Some(&keys[1])), 2, &["variant.json`: the seal is not of the key"]);
+    let reset = home.harness().args(["reset", "--yes", "--dir"]).arg(&folder).output().expect("it runs");
+    refused(&reset, 2, &["was sealed by whoever sent it"]);
+
+    let grade = |key: Option<&Path>, said: &[&str]| {
+        let mut command = home.grader();
+        command.arg("run").arg(&folder).args(said).arg("--out").arg(home.path("report"));
+        key.map(|key| command.env("MODELDOWN_KEY_FILE", key));
+        command.output().expect("it runs")
+    };
+    let explicit = ["--exercise", "model-down", "--seed", "acme-1"];
+    for said in [&[][..], &explicit] {
+        refused(&grade(None, said), 2, &["sealed with a company's key; set `MODELDOWN_KEY_FILE`"]);
+    }
+    refused(&grade(Some(&keys[1]), &[]), 2, &["the seal is not of the key", "`--exercise EXERCISE --seed SEED`"]);
+    refused(&grade(Some(&home.path("none")), &[]), 2, &["none`: No such file", "`MODELDOWN_KEY_FILE` names it"]);
+    // What the candidate was given, said by whoever grades: the next thing that is wrong is told.
+    std::fs::write(folder.join("compose.yaml"), "services: []\n").expect("writable");
+    refused(&grade(Some(&keys[1]), &explicit), 3, &["compose.yaml:1:11"]);
+    refused(&grade(Some(&keys[0]), &[]), 3, &["compose.yaml:1:11"]);
+    std::fs::write(folder.join(".modeldown/variant.json"), "{\"format\": 2, \"exercise\": \"model-down\"}").expect("writable");
+    refused(&grade(Some(&keys[0]), &[]), 2, &["it is not sealed, and `MODELDOWN_KEY_FILE` is set"]);
 }
 
 #[test]

@@ -228,6 +228,7 @@ pub(crate) fn faultless() -> History {
             started: "2026-01-01T00:00:00Z".to_owned(),
             grader_version: "0.1.0".to_owned(),
             pass_mark: 70,
+            public: false,
         },
         events,
         exam: exercise.exam.text,

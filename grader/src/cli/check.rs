@@ -7,7 +7,7 @@ use harness::cli::CliError as Shared;
 use harness::compose::vet;
 use harness::engine::Engine;
 use harness::environment::Leases;
-use harness::exercise::Exercise;
+use harness::exercise::{Exercise, Variant};
 use harness::interrupt::Interrupt;
 use harness::progress::Progress;
 use harness::{exercise, images, submission};
@@ -35,19 +35,19 @@ impl Arguments {
         let exercises = exercise::folder(exercises)?;
         let folder = self.workspace.canonicalize().map_err(Shared::file(&self.workspace))?;
         let files = submission::read(&folder)?.files;
-        let (exercise, variant) = run::variant(&files, &exercises, None)?;
+        let leases = Leases::open().map_err(Shared::Leases)?;
+        let Some(lease) = leases.of_folder(&folder).map_err(Shared::Leases)? else {
+            return Err(Shared::usage(format!("nothing runs in `{0}`; `harness start EXERCISE --dir {0}` starts it", folder.display())))?;
+        };
+        let exercise = Exercise::find(&lease.record.exercise, &exercises)?;
         let exam = Exam::parse(&exercise.exam.name, &exercise.exam.text).map_err(CliError::Rules)?;
         let rubric = Rubric::parse(&exercise.checks.name, &exercise.checks.text, &exam, &exercise.requirements).map_err(CliError::Rules)?;
         let (exam, rubric) = at_home(&exam, rubric);
         let vetted = vet(&files, &exercise.manifest).map_err(Shared::Policy)?;
-        let leases = Leases::open().map_err(Shared::Leases)?;
-        let Some(lease) = leases.of_folder(&folder).map_err(Shared::Leases)? else {
-            let id = &exercise.manifest.id;
-            return Err(Shared::usage(format!("nothing runs in `{0}`; `harness start {id} --dir {0}` starts it", folder.display())))?;
-        };
         let engine = Engine::connect().await?;
         let progress = Progress::stderr();
-        let manifest = run::manifest(&exercise, &variant, &exercise::Seed::fresh());
+        // What is broken does not matter here, and may be sealed.
+        let manifest = run::manifest(&exercise, &Variant::reference(), &exercise::Seed::fresh());
         let scratch = tempfile::tempdir().map_err(Shared::file(&std::env::temp_dir()))?;
         let history = scratch.path().join("history");
         let work = async {

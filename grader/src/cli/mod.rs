@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use harness::document::Problems;
 use harness::environment::EnvironmentError;
+use harness::exercise::{VARIANT_FILE, VariantError};
 use harness::exit::{self, Owner};
 
 use crate::exam::ExamError;
@@ -28,10 +29,16 @@ Examples:
   grader judge report/history --out again     the same report once more
   grader replay report/history                its alerts in production time, again
 
+With MODELDOWN_KEY_FILE, the path of the file with the secret that sealed
+workspaces were made with, `run` knows what was broken in them.
+
 Exit codes:
   0 at or above the pass mark, 1 below it, 2 wrong usage or exercise,
   3 a submission that breaks the rules, 4 not graded (our fault or the
   machine's), 5 no usable container engine, 130 and 143 interrupted";
+
+/// What there is to do about a bad seal.
+const SAY_IT: &str = "; or say what it is: `--exercise EXERCISE --seed SEED`";
 
 #[derive(Parser)]
 #[command(name = "grader", version, about = "Examines repaired deployments and writes the report", after_help = EXAMPLES)]
@@ -60,8 +67,8 @@ enum Command {
 enum CliError {
     #[error(transparent)]
     Shared(harness::cli::CliError),
-    #[error("`{file}` of the submission: {0}", file = harness::exercise::VARIANT_FILE)]
-    Variant(String),
+    #[error("`{VARIANT_FILE}` of the submission: {0}{hint}", hint = if .0.is_a_bad_seal() { SAY_IT } else { "" })]
+    Variant(VariantError),
     #[error("the exercise's own files are wrong:\n{0}")]
     Rules(Problems),
     #[error("the submission does not build or load, so it was not graded: {0}")]
@@ -83,7 +90,8 @@ impl CliError {
             Self::Replay(ReplayError::Environment(error)) => error.owner(),
             Self::Replay(ReplayError::Program(_)) => Owner::Grader,
             Self::Replay(_) => Owner::Operator,
-            Self::Variant(_) | Self::Build(_) => Owner::Candidate,
+            Self::Variant(error) => error.owner(),
+            Self::Build(_) => Owner::Candidate,
         })
     }
 }

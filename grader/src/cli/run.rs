@@ -7,7 +7,7 @@ use harness::compose::vet;
 use harness::document::Problems;
 use harness::engine::Engine;
 use harness::environment::{Lease, Leases, Sweep, sweep, sweep_dead};
-use harness::exercise::{Break, Exercise, ExerciseError, Files, Seed, VARIANT_FILE, Variant, VariantFile};
+use harness::exercise::{Break, Exercise, ExerciseError, Files, Key, Seed, VARIANT_FILE, Variant, VariantError, VariantFile};
 use harness::interrupt::Interrupt;
 use harness::progress::Progress;
 use harness::{exercise, images, submission};
@@ -36,6 +36,9 @@ pub(super) struct Arguments {
     /// The seed that the candidate was given; without it the submission's word is taken for it.
     #[arg(long)]
     seed: Option<Seed>,
+    /// The exercise that the candidate was given: with it, nothing that the submission says of itself counts.
+    #[arg(long, value_name = "EXERCISE", requires = "seed")]
+    exercise: Option<String>,
     /// From where rows and targets are drawn; without it a fresh one.
     #[arg(long, value_name = "SEED")]
     exam_seed: Option<Seed>,
@@ -46,9 +49,11 @@ pub(super) struct Arguments {
 
 impl Arguments {
     pub(super) async fn run(self, exercises: Option<PathBuf>) -> Result<Outcome, CliError> {
+        let key = Key::from_environment()?;
+        let public = key.is_public() && exercises.is_none();
         let exercises = exercise::folder(exercises)?;
         let submission = submission::read(&self.submission)?;
-        let (exercise, variant) = variant(&submission.files, &exercises, self.seed.as_ref())?;
+        let (exercise, variant) = self.variant(&submission.files, &exercises, &key)?;
         let exam = Exam::parse(&exercise.exam.name, &exercise.exam.text).map_err(CliError::Rules)?;
         let rubric = Rubric::parse(&exercise.checks.name, &exercise.checks.text, &exam, &exercise.requirements).map_err(CliError::Rules)?;
         known_checks(&exercise, &rubric)?;
@@ -69,7 +74,7 @@ impl Arguments {
             interrupt = Interrupt::next() => return Err(interrupt.into()),
         };
         let seed = self.exam_seed.clone().unwrap_or_else(Seed::fresh);
-        let manifest = manifest(&exercise, &variant, &seed);
+        let manifest = Manifest { public, ..manifest(&exercise, &variant, &seed) };
         let lease = leases.take(&exercise.manifest.id, None, HOURS).map_err(Shared::Leases)?;
         // Room for a report about an exam that a full disk broke off.
         let reserve = self.out.join(".reserve");
@@ -127,30 +132,36 @@ impl Arguments {
         output::say(format_args!("the report is {}", self.out.join("report.html").display()));
         Ok(report.outcome)
     }
+
+    /// The exercise and the variant that a submission says it is, or that whoever grades says it is.
+    fn variant(&self, files: &Files, exercises: &Path, key: &Key) -> Result<(Exercise, Variant), CliError> {
+        let read = files.get(VARIANT_FILE).ok_or(VariantError::Missing).and_then(|content| VariantFile::read(content, key));
+        if let (Some(id), Some(seed)) = (&self.exercise, &self.seed) {
+            // Here seeds would pick something else than where it was made, whatever is said.
+            if let Err(other @ (VariantError::Sealed | VariantError::Old)) = read {
+                return Err(CliError::Variant(other));
+            }
+            let exercise = Exercise::find(id, exercises)?;
+            let variant = Variant::pick(&exercise, seed.clone(), key)?;
+            return Ok((exercise, variant));
+        }
+        let file = read.map_err(CliError::Variant)?;
+        let exercise = Exercise::find(&file.exercise, exercises).map_err(|error| match error {
+            unknown @ ExerciseError::Unknown { .. } => CliError::Variant(unknown.into()),
+            wrong => wrong.into(),
+        })?;
+        let variant = match &self.seed {
+            Some(seed) => Variant::pick(&exercise, seed.clone(), key)?,
+            None => file.variant(&exercise, key).map_err(|error| CliError::Variant(error.into()))?,
+        };
+        Ok((exercise, variant))
+    }
 }
 
 pub(super) async fn close(engine: &Engine, lease: Lease, progress: &Progress) -> Result<(), Shared> {
     progress.step("cleaning up");
     sweep(engine, &lease.record.id, Sweep::Everything).await?;
     lease.end().map_err(Shared::Leases)
-}
-
-/// The exercise and the variant that a submission says it is, or that whoever grades says it is.
-pub(super) fn variant(files: &Files, exercises: &Path, seed: Option<&Seed>) -> Result<(Exercise, Variant), CliError> {
-    let Some(content) = files.get(VARIANT_FILE) else {
-        return Err(CliError::Variant("there is no such file, and it says what this is a repair of; send the whole folder".to_owned()));
-    };
-    let file: VariantFile =
-        serde_json::from_slice(content).map_err(|error| CliError::Variant(format!("{}:{}: {error}", error.line(), error.column())))?;
-    let exercise = Exercise::find(&file.exercise, exercises).map_err(|error| match error {
-        unknown @ ExerciseError::Unknown { .. } => CliError::Variant(unknown.to_string()),
-        wrong => wrong.into(),
-    })?;
-    let variant = match seed {
-        Some(seed) => Variant::pick(&exercise, seed.clone()),
-        None => file.variant(&exercise).map_err(|error| CliError::Variant(error.to_string()))?,
-    };
-    Ok((exercise, variant))
 }
 
 /// Every check that a break says it fails must be there: its points would never be found.
@@ -181,6 +192,7 @@ pub(super) fn manifest(exercise: &Exercise, variant: &Variant, seed: &Seed) -> M
         started: jiff::Timestamp::now().to_string(),
         grader_version: env!("CARGO_PKG_VERSION").to_owned(),
         pass_mark: exercise.manifest.pass_mark,
+        public: false,
     }
 }
 

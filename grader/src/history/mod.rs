@@ -53,6 +53,9 @@ pub struct Manifest {
     pub grader_version: String,
     /// The score that is asked for.
     pub pass_mark: u32,
+    /// Whether the candidate could have looked up what is broken: the exercise is public, and so is what its seeds pick.
+    #[serde(default)]
+    pub public: bool,
 }
 
 /// A break of the variant, as the exercise described it.

@@ -18,6 +18,7 @@ fn manifest() -> Manifest {
         started: "2030-01-01T00:00:00Z".to_owned(),
         grader_version: "0".to_owned(),
         pass_mark: 70,
+        public: false,
     }
 }
 
@@ -132,10 +133,10 @@ async fn damage_names_its_place() {
 async fn another_format_is_refused_whatever_else_stands_there() {
     assert_refused(
         said_of("manifest.json", b"{\"format\": 9, \"colour\": \"red\"}").await,
-        "`manifest.json`: format 9 is newer than 2",
+        &format!("`manifest.json`: format 9 is newer than {FORMAT}"),
         "the grader that wrote it",
     );
-    assert_refused(said_of("manifest.json", b"{\"format\": 0}").await, "`manifest.json`: there is no format 0", "known: 1 to 2");
+    assert_refused(said_of("manifest.json", b"{\"format\": 0}").await, "`manifest.json`: there is no format 0", &format!("known: 1 to {FORMAT}"));
 }
 
 #[tokio::test]

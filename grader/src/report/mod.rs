@@ -182,6 +182,12 @@ impl Report {
         }
         let mut restored = Vec::new();
         let mut notes: Vec<String> = Vec::new();
+        if manifest.public {
+            notes.push(
+                "public exercise: a candidate could have looked up what is broken, since neither a company's key nor a private exercise was used"
+                    .to_owned(),
+            );
+        }
         for event in &history.events {
             match &event.what {
                 What::Restored { phase, how } => restored.push(format!("before `{phase}`: {how}")),

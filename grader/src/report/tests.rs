@@ -99,6 +99,16 @@ fn a_check_shows_where_it_was_judged_and_when_its_evidence_was_seen() {
 }
 
 #[test]
+fn a_report_says_where_a_candidate_could_have_looked_up_what_is_broken() {
+    let mut history = faultless();
+    let said =
+        |history: &History| markdown::render(&Report::new(history).expect("the rules are right")).contains("> public exercise: a candidate could");
+    assert!(!said(&history));
+    history.manifest.public = true;
+    assert!(said(&history));
+}
+
+#[test]
 fn a_break_is_repaired_in_part_where_some_of_its_checks_pass() {
     let history = |fails: [&str; 2]| {
         let mut history = with_results(|seq| seq % 2 == 0, &RequestResult::TimedOut);

@@ -49,6 +49,7 @@ fn manifest(exercise: &Exercise) -> Manifest {
         breaks: BREAKS.into_iter().map(record).collect(),
         baseline: exercise.baseline(&BREAKS.map(str::to_owned)),
         pass_mark: exercise.manifest.pass_mark,
+        public: false,
         ..faultless().manifest
     }
 }

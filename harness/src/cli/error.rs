@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::document::Problems;
 use crate::engine::EngineError;
 use crate::environment::EnvironmentError;
-use crate::exercise::ExerciseError;
+use crate::exercise::{ExerciseError, KeyError, VariantError};
 use crate::exit::{self, Owner};
 use crate::images::ImageError;
 use crate::interrupt::Interrupt;
@@ -19,6 +19,17 @@ pub enum CliError {
     /// An exercise cannot be used.
     #[error(transparent)]
     Exercise(#[from] ExerciseError),
+    /// The company's key cannot be read.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A workspace does not say which variant it is.
+    #[error("`{}`: {source}", path.display())]
+    Variant {
+        /// The file that says it.
+        path: PathBuf,
+        /// Why it does not.
+        source: VariantError,
+    },
     /// There is no engine.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -75,7 +86,7 @@ impl CliError {
     pub fn code(&self) -> ExitCode {
         exit::code(match self {
             Self::Interrupted(interrupt) => return ExitCode::from(interrupt.code()),
-            Self::Exercise(_) | Self::Usage(_) => Owner::Operator,
+            Self::Exercise(_) | Self::Key(_) | Self::Variant { .. } | Self::Usage(_) => Owner::Operator,
             Self::Engine(_) | Self::Unusable => Owner::Engine,
             Self::Environment(error) => error.owner(),
             Self::Submission(error) => error.owner(),

@@ -29,6 +29,9 @@ Examples:
   harness reset --dir work/model-down       back to the beginning; keeps a copy
   harness stop --dir work/model-down        ends it; files and volumes stay
 
+With MODELDOWN_KEY_FILE, the path of a file with a secret of yours, nobody
+else can tell what a seed breaks, and workspaces are sealed.
+
 Exit codes:
   0 done, 2 wrong usage or exercise, 3 a workspace that breaks the rules,
   4 our fault or the machine's, 5 no usable container engine,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{CliError, start};
 use crate::engine::Engine;
 use crate::environment::{Docker, Leases, Sweep, sweep};
-use crate::exercise::{Exercise, VARIANT_FILE};
+use crate::exercise::{Exercise, Key, VARIANT_FILE, VariantError};
 use crate::output;
 
 #[derive(clap::Args)]
@@ -26,9 +26,16 @@ impl Arguments {
         if !dir.join(VARIANT_FILE).is_file() {
             return Err(CliError::usage(format!("`{}` is not a workspace; `harness start EXERCISE --dir DIR` makes one", dir.display())));
         }
-        let found = start::found(&dir)?;
+        let key = Key::from_environment()?;
+        let found = start::found(&dir, &key).map_err(|error| match error {
+            CliError::Variant { source: VariantError::Sealed, .. } => CliError::usage(format!(
+                "`{}` was sealed by whoever sent it, and only their key makes it anew; unpack what you were sent once more, beside it",
+                dir.display()
+            )),
+            error => error,
+        })?;
         let exercise = Exercise::find(&found.exercise, exercises)?;
-        let variant = found.variant(&exercise)?;
+        let variant = found.variant(&exercise, &key)?;
         let kept = aside(&dir);
         if !self.yes && !agreed(&dir, &kept)? {
             output::say("nothing was changed");
@@ -42,7 +49,7 @@ impl Arguments {
             sweep(&engine, &lease.record.id, Sweep::Everything).await?;
         }
         std::fs::rename(&dir, &kept).map_err(CliError::file(&kept))?;
-        if let Err(error) = start::make(&exercise, &variant, &dir) {
+        if let Err(error) = start::make(&exercise, &variant, &key, &dir) {
             std::fs::rename(&kept, &dir).map_err(CliError::file(&dir))?;
             return Err(error);
         }

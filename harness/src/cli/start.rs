@@ -7,7 +7,7 @@ use super::{CliError, status};
 use crate::compose::{Images, cage, vet};
 use crate::engine::Engine;
 use crate::environment::{Docker, Hold, Lease, Leases, Sweep, Wait, sweep, sweep_dead};
-use crate::exercise::{Exercise, Files, Seed, VARIANT_FILE, Variant, VariantFile, render_workspace};
+use crate::exercise::{Exercise, Files, Key, Seed, VARIANT_FILE, Variant, VariantError, VariantFile, render_workspace};
 use crate::images;
 use crate::interrupt::Interrupt;
 use crate::output;
@@ -48,9 +48,10 @@ pub(super) struct Arguments {
 impl Arguments {
     pub(super) async fn run(self, exercises: &Path) -> Result<(), CliError> {
         let exercise = Exercise::find(&self.exercise, exercises)?;
+        let key = Key::from_environment()?;
         if self.only_files {
             let dir = self.dir.clone().unwrap_or_else(|| Path::new("work").join(&exercise.manifest.id));
-            self.workspace(&exercise, &dir)?;
+            self.workspace(&exercise, &key, &dir)?;
             output::say(super::folder(&dir)?.display());
             return Ok(());
         }
@@ -58,7 +59,7 @@ impl Arguments {
         let leases = Leases::open().map_err(CliError::Leases)?;
         sweep_dead(&engine, &leases).await?;
         let dir = self.dir.clone().unwrap_or_else(|| Path::new("work").join(&exercise.manifest.id));
-        let made = self.workspace(&exercise, &dir)?;
+        let made = self.workspace(&exercise, &key, &dir)?;
         let dir = super::folder(&dir)?;
         output::say(format_args!("{} {}", if made { "workspace made:" } else { "going on in the workspace" }, dir.display()));
         let mut lease = lease(&leases, &exercise, &dir)?;
@@ -90,16 +91,21 @@ impl Arguments {
     }
 
     /// Makes the workspace unless it is there; says whether it was made.
-    fn workspace(&self, exercise: &Exercise, dir: &Path) -> Result<bool, CliError> {
+    fn workspace(&self, exercise: &Exercise, key: &Key, dir: &Path) -> Result<bool, CliError> {
         let chosen = self.seed.is_some() || !self.breaks.is_empty() || self.reference;
+        let shown = dir.display();
         if dir.join(VARIANT_FILE).is_file() {
-            let found = found(dir)?;
+            let found = match found(dir, key) {
+                // Candidates have no key, and need none to go on.
+                Err(CliError::Variant { source: VariantError::Sealed, .. }) if !chosen => return Ok(false),
+                found => found?,
+            };
             let same = found.exercise == exercise.manifest.id;
-            if same && (!chosen || self.variant(exercise)? == found.variant(exercise)?) {
+            if same && (!chosen || self.variant(exercise, key)? == found.variant(exercise, key)?) {
                 return Ok(false);
             }
             let other = if same { "another variant".to_owned() } else { format!("the exercise `{}`", found.exercise) };
-            return Err(CliError::usage(format!("`{}` holds {other}, and is never overwritten; choose another folder with --dir", dir.display())));
+            return Err(CliError::usage(format!("`{shown}` holds {other}, and is never overwritten; choose another folder with --dir")));
         }
         let empty = match std::fs::read_dir(dir) {
             Ok(mut entries) => entries.next().is_none(),
@@ -107,17 +113,17 @@ impl Arguments {
             Err(error) => return Err(CliError::file(dir)(error)),
         };
         if !empty {
-            return Err(CliError::usage(format!("`{}` is neither empty nor a workspace; choose another folder with --dir", dir.display())));
+            return Err(CliError::usage(format!("`{shown}` is neither empty nor a workspace; choose another folder with --dir")));
         }
-        make(exercise, &self.variant(exercise)?, dir)?;
+        make(exercise, &self.variant(exercise, key)?, key, dir)?;
         Ok(true)
     }
 
-    fn variant(&self, exercise: &Exercise) -> Result<Variant, CliError> {
+    fn variant(&self, exercise: &Exercise, key: &Key) -> Result<Variant, CliError> {
         if self.reference {
             Ok(Variant::reference())
         } else if self.breaks.is_empty() {
-            Ok(Variant::pick(exercise, self.seed.clone().unwrap_or_else(Seed::fresh)))
+            Ok(Variant::pick(exercise, self.seed.clone().unwrap_or_else(Seed::fresh), key)?)
         } else {
             Ok(Variant::named(exercise, &self.breaks)?)
         }
@@ -125,8 +131,8 @@ impl Arguments {
 }
 
 /// Makes a workspace in a folder that is empty or not there: whole beside its place, and moved there, so that it is never half there.
-pub(super) fn make(exercise: &Exercise, variant: &Variant, dir: &Path) -> Result<(), CliError> {
-    let files = render_workspace(exercise, variant)?;
+pub(super) fn make(exercise: &Exercise, variant: &Variant, key: &Key, dir: &Path) -> Result<(), CliError> {
+    let files = render_workspace(exercise, variant, key)?;
     let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent).map_err(CliError::file(parent))?;
     let made = tempfile::Builder::new().prefix(".modeldown-").tempdir_in(parent).map_err(CliError::file(parent))?;
@@ -135,10 +141,10 @@ pub(super) fn make(exercise: &Exercise, variant: &Variant, dir: &Path) -> Result
 }
 
 /// The variant that a folder says it is.
-pub(super) fn found(dir: &Path) -> Result<VariantFile, CliError> {
+pub(super) fn found(dir: &Path, key: &Key) -> Result<VariantFile, CliError> {
     let path = dir.join(VARIANT_FILE);
-    let text = std::fs::read(&path).map_err(CliError::file(&path))?;
-    serde_json::from_slice(&text).map_err(|error| CliError::usage(format!("`{}`: {error}; choose another folder with --dir", path.display())))
+    let content = std::fs::read(&path).map_err(CliError::file(&path))?;
+    VariantFile::read(&content, key).map_err(|source| CliError::Variant { path, source })
 }
 
 /// The candidate's lease of the folder, else a new one.

@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use super::*;
-use crate::exercise::{Exercise, Variant, render_workspace};
+use crate::exercise::{Exercise, Key, Variant, render_workspace};
 
 fn exercise() -> Exercise {
     Exercise::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../exercises/model-down")).expect("the exercise is right")
 }
 
 fn reference(exercise: &Exercise) -> Files {
-    render_workspace(exercise, &Variant::reference()).expect("it renders")
+    render_workspace(exercise, &Variant::reference(), &Key::public()).expect("it renders")
 }
 
 /// What is said about the reference after one edit of its Compose file.
@@ -32,7 +32,8 @@ fn the_reference_and_every_break_pass() {
     let exercise = exercise();
     for id in exercise.breaks.keys() {
         let variant = Variant::named(&exercise, std::slice::from_ref(id)).expect("it is known");
-        vet(&render_workspace(&exercise, &variant).expect("it renders"), &exercise.manifest).unwrap_or_else(|problems| panic!("{id}: {problems}"));
+        vet(&render_workspace(&exercise, &variant, &Key::public()).expect("it renders"), &exercise.manifest)
+            .unwrap_or_else(|problems| panic!("{id}: {problems}"));
     }
     vet(&reference(&exercise), &exercise.manifest).expect("the reference passes");
 }

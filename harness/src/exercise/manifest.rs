@@ -1,6 +1,7 @@
 //! `exercise.yaml`, `contract.yaml` and `breaks/*.yaml`, as types.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -23,9 +24,11 @@ pub struct Manifest {
     /// The score that is asked for, of 100.
     #[schemars(range(max = 100))]
     pub pass_mark: u32,
-    /// How many breaks a seed picks.
-    #[schemars(range(min = 1))]
-    pub breaks_per_variant: usize,
+    /// Which breaks a seed picks.
+    pub variants: VariantRule,
+    /// What a seed draws beside the breaks.
+    #[serde(default)]
+    pub parameters: Vec<Parameter>,
     /// The services that a submission must have, by their label `modeldown.role`.
     pub roles: BTreeMap<String, Role>,
     /// The trusted services that the harness adds.
@@ -47,6 +50,62 @@ pub struct Manifest {
     pub models: Models,
     /// The traffic that runs at home.
     pub background: Background,
+}
+
+/// Which breaks a seed picks: sets that are alike in what they take, and in which no break hides another.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VariantRule {
+    /// How many.
+    pub breaks: Count,
+    /// How many minutes a good candidate needs for all of them, to within a tenth.
+    #[schemars(range(min = 1, max = 1000))]
+    pub minutes: u32,
+    /// The competencies of which there is a break in every variant.
+    #[serde(default)]
+    pub covers: BTreeSet<String>,
+}
+
+impl VariantRule {
+    /// How many minutes breaks may take together.
+    pub fn span(&self) -> RangeInclusive<u32> {
+        (self.minutes * 9).div_ceil(10)..=self.minutes * 11 / 10
+    }
+}
+
+/// From how many to how many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Count {
+    /// The fewest.
+    #[schemars(range(min = 1))]
+    pub min: usize,
+    /// The most.
+    #[schemars(range(max = 16))]
+    pub max: usize,
+}
+
+/// A word of the reference that a seed replaces, such as a name or a port, so that variants do not look alike.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Parameter {
+    /// Names the stream that it is drawn from: another id draws anew.
+    #[schemars(regex(pattern = "^[a-z][a-z0-9-]{0,31}$"))]
+    pub id: String,
+    /// Words, of which the reference has the first.
+    #[schemars(length(min = 2))]
+    pub choices: Vec<String>,
+    /// The files, below `reference/` or `brief.md`, in which another choice takes its place: wherever neither a letter nor a digit
+    /// stands beside it. Edits of breaks are written for the first choice too.
+    #[schemars(length(min = 1))]
+    pub files: BTreeSet<String>,
+}
+
+impl Parameter {
+    /// What stands in the reference.
+    pub fn default(&self) -> &str {
+        self.choices.first().map_or("", String::as_str)
+    }
 }
 
 /// What an exercise's environments run on.
@@ -297,7 +356,7 @@ pub struct Break {
     /// The checks that fail with this break alone: exactly these.
     #[schemars(length(min = 1))]
     pub fails: BTreeSet<String>,
-    /// Breaks whose symptoms cannot be seen beside this one.
+    /// Breaks whose symptoms cannot be seen beside this one: no seed picks both.
     #[serde(default)]
     pub masks: BTreeSet<String>,
     /// What it does to the reference.

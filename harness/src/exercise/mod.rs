@@ -1,7 +1,12 @@
 //! Exercises: folders of data, read with every mistake named, and what is made of them for a candidate.
 
+mod edits;
+mod flaws;
+mod key;
 mod manifest;
 mod seed;
+mod variant;
+mod variant_file;
 mod workspace;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,12 +16,15 @@ use sha2::{Digest, Sha256};
 
 use crate::document::{self, Document, Problem, Problems};
 
+pub use key::{KEY_FILE, Key, KeyError};
 pub use manifest::{
-    Alerts, Background, Break, Budget, Contract, Difficulty, Distribution, Edit, EngineKind, ExerciseImage, Inference, Input, Manifest, Models,
-    PlatformService, Ready, ReleaseCommands, Role,
+    Alerts, Background, Break, Budget, Contract, Count, Difficulty, Distribution, Edit, EngineKind, ExerciseImage, Inference, Input, Manifest,
+    Models, Parameter, PlatformService, Ready, ReleaseCommands, Role, VariantRule,
 };
 pub use seed::{NoSeed, Population, Row, Seed, accounts, request_body, rows};
-pub use workspace::{VARIANT_FILE, Variant, VariantFile, render_workspace};
+pub use variant::Variant;
+pub use variant_file::{VARIANT_FILE, VariantError, VariantFile};
+pub use workspace::render_workspace;
 
 /// Files by their path relative to some folder, with `/` between the parts.
 pub type Files = BTreeMap<String, Vec<u8>>;
@@ -55,6 +63,8 @@ pub struct Exercise {
     pub reference: Files,
     /// A digest of everything above.
     pub digest: String,
+    /// The breaks that edit the same text, both ways round.
+    meeting: BTreeSet<(String, String)>,
 }
 
 /// Why an exercise cannot be used.
@@ -80,6 +90,12 @@ pub enum ExerciseError {
         id: String,
         /// What there is.
         known: String,
+    },
+    /// No set of its breaks is a variant.
+    #[error("no set of the breaks of exercise `{exercise}` keeps the rule that `variants` in its exercise.yaml states")]
+    NoVariant {
+        /// The exercise.
+        exercise: String,
     },
     /// A file of it cannot be read.
     #[error("`{}`: {source}", path.display())]
@@ -111,6 +127,7 @@ impl Exercise {
         let brief = source(dir, "brief.md")?;
         let (exam, checks) = (source(dir, "exam.yaml")?, source(dir, "checks.yaml")?);
         let mut breaks = BTreeMap::new();
+        let mut documents = BTreeMap::new();
         let mut texts = String::new();
         let reference = files_below(&dir.join("reference"))?;
         for path in files_below(&dir.join("breaks"))?.keys() {
@@ -119,11 +136,13 @@ impl Exercise {
                 if format!("{}.yaml", one.id) != *path {
                     problems.push(document.problem("/id", format!("the file is called `{path}`, the break `{}`", one.id)));
                 }
-                problems.extend(misfits(&one, &document, &reference));
+                problems.extend(flaws::of_edits(&one, &document, &reference));
                 texts.push_str(&document.text);
+                documents.insert(one.id.clone(), document);
                 breaks.insert(one.id.clone(), one);
             }
         }
+        problems.extend(flaws::of_masks(&breaks, &documents));
         let (Some((manifest, document)), Some((contract, contract_document))) = (manifest, contract) else { return Err(Problems(problems).into()) };
         if dir.file_name().is_none_or(|folder| *folder != *manifest.id) {
             problems.push(document.problem("/id", format!("the folder `{}` has another name than `{}`", dir.display(), manifest.id)));
@@ -140,7 +159,7 @@ impl Exercise {
             digest.update(path);
             digest.update(content);
         }
-        Ok(Self {
+        let exercise = Self {
             dir: dir.to_owned(),
             manifest,
             contract,
@@ -149,10 +168,13 @@ impl Exercise {
             brief,
             exam,
             checks,
+            meeting: meeting(&breaks, &reference),
             breaks,
             reference,
             digest: hex(&digest.finalize()),
-        })
+        };
+        let problems = [flaws::of_parameters(&exercise, &document), flaws::of_variants(&exercise, &document)].concat();
+        if problems.is_empty() { Ok(exercise) } else { Err(Problems(problems).into()) }
     }
 
     /// The exercise of a name in a folder of exercises.
@@ -178,6 +200,17 @@ impl Exercise {
         if known.is_empty() { Err(ExerciseError::NoneFound) } else { Ok(known) }
     }
 
+    /// Whether two breaks edit the same text, so that no workspace can have both.
+    fn meets(&self, one: &str, other: &str) -> bool {
+        self.meeting.contains(&(one.to_owned(), other.to_owned()))
+    }
+
+    /// Whether no seed picks two breaks together: one hides the other, or both edit the same text.
+    pub fn excludes(&self, one: &str, other: &str) -> bool {
+        let masks = |id: &str, other: &str| self.breaks.get(id).is_some_and(|one| one.masks.contains(other));
+        masks(one, other) || masks(other, one) || self.meets(one, other)
+    }
+
     /// The checks that fail on the untouched variant with these breaks: what there is to repair.
     pub fn baseline(&self, breaks: &[String]) -> BTreeSet<String> {
         let applied: Vec<&Break> = breaks.iter().filter_map(|id| self.breaks.get(id)).collect();
@@ -196,26 +229,11 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Every edit must find its text exactly once in a file that there is.
-fn misfits(one: &Break, document: &Document, reference: &Files) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    for (index, edit) in one.edits.iter().enumerate() {
-        match reference.get(&edit.file) {
-            None => {
-                let known: Vec<&str> = reference.keys().map(String::as_str).collect();
-                let problem = document.problem(&format!("/edits/{index}/file"), format!("no file `{}` below reference/", edit.file));
-                problems.push(problem.with_help(format!("known: {}", known.join(", "))));
-            }
-            Some(content) => {
-                let count = String::from_utf8_lossy(content).matches(&edit.find).count();
-                if count != 1 {
-                    let message = format!("this text stands {count} times in reference/{}; it must stand there exactly once", edit.file);
-                    problems.push(document.problem(&format!("/edits/{index}/find"), message));
-                }
-            }
-        }
-    }
-    problems
+/// All pairs of breaks that edit the same text.
+fn meeting(breaks: &BTreeMap<String, Break>, reference: &Files) -> BTreeSet<(String, String)> {
+    let pairs = breaks.values().flat_map(|one| breaks.values().map(move |other| (one, other)));
+    let meeting = pairs.filter(|(one, other)| one.id != other.id && edits::meet(reference, one, other));
+    meeting.map(|(one, other)| (one.id.clone(), other.id.clone())).collect()
 }
 
 /// Reads one YAML file; what is wrong with it is added to the list.
@@ -287,81 +305,4 @@ fn requirements(brief: &str) -> BTreeMap<String, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn requirements_are_list_items_with_an_id() {
-        let brief = "# Title\n\n- **H1** Scores are\n  right.\n- plain\n- **M2** Pages arrive.\n\n| | what | soon |\n|---|---|---|\n| **A1** | fire | 5 min |\n";
-        let expected = [("H1", "Scores are right."), ("M2", "Pages arrive."), ("A1", "fire; 5 min")];
-        assert_eq!(requirements(brief), expected.map(|(id, text)| (id.to_owned(), text.to_owned())).into());
-    }
-
-    fn model_down() -> Exercise {
-        Exercise::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../exercises/model-down")).expect("the exercise is right")
-    }
-
-    #[test]
-    fn every_break_and_every_seed_renders() {
-        let exercise = model_down();
-        let reference = render_workspace(&exercise, &Variant::reference()).expect("it renders");
-        for id in exercise.breaks.keys() {
-            let variant = Variant::named(&exercise, std::slice::from_ref(id)).expect("it is known");
-            assert_ne!(render_workspace(&exercise, &variant).expect("it renders"), reference, "{id}");
-        }
-        for number in 0..50 {
-            let pick = || Variant::pick(&exercise, Seed::new(&format!("seed-{number}")).expect("it is a seed"));
-            assert_eq!(pick().breaks.len(), exercise.manifest.breaks_per_variant);
-            let files = render_workspace(&exercise, &pick()).expect("it renders");
-            assert_eq!(files, render_workspace(&exercise, &pick()).expect("it renders"));
-        }
-    }
-
-    #[test]
-    fn a_seed_gives_the_same_rows_for_ever() {
-        let exercise = model_down();
-        let mut random = Seed::new("fixed").expect("it is a seed").stream("model-down", "rows");
-        let drawn = rows(&exercise.manifest.inputs, Population::Usual, 2, &mut random);
-        insta::assert_snapshot!(request_body(&exercise.manifest.inputs, "account", &drawn[0]));
-        assert_eq!(accounts(&exercise.manifest.inputs, &drawn).as_object().map(serde_json::Map::len), Some(2));
-    }
-
-    #[test]
-    fn a_malformed_exercise_names_every_place() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let dir = folder.path().join("model-down");
-        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../exercises/model-down");
-        for (path, content) in files_below(&from).expect("it is readable") {
-            let path = dir.join(path);
-            std::fs::create_dir_all(path.parent().expect("it has one")).expect("writable");
-            std::fs::write(path, content).expect("writable");
-        }
-        let broken =
-            "id: other\ntitle: t\ncompetency: c\ndifficulty: trivial\nminutes: 1\nfails: [a]\nedits: [{file: nowhere, find: a, replace: b}]\n";
-        std::fs::write(dir.join("breaks/odd.yaml"), broken).expect("writable");
-        std::fs::write(dir.join("contract.yaml"), "inference: {role: lb, path: /x, account: a, output: score, colour: red}\n").expect("writable");
-        let Err(ExerciseError::Malformed(Problems(problems))) = Exercise::load(&dir) else { panic!("it must be refused") };
-        let said = Problems(problems).to_string();
-        for expected in ["odd.yaml:4:13: ", "known: easy, medium, hard", "contract.yaml:1:60: unknown key `colour`", "contract.yaml:1:1: "] {
-            assert!(said.contains(expected), "{expected} is missing in\n{said}");
-        }
-    }
-
-    /// Editors complete and check what people write by the schemas in `docs/schema`, so they must be those of the types.
-    #[test]
-    fn the_schemas_in_docs_are_those_of_the_types() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/schema");
-        for (name, wanted) in [
-            ("exercise", document::schema::<Manifest>()),
-            ("contract", document::schema::<Contract>()),
-            ("break", document::schema::<Break>()),
-            ("compose", document::schema::<crate::compose::ComposeFile>()),
-        ] {
-            let path = folder.join(format!("{name}.json"));
-            if std::env::var_os("MODELDOWN_WRITE_SCHEMAS").is_some() {
-                std::fs::write(&path, &wanted).expect("writable");
-            }
-            assert!(std::fs::read_to_string(&path).unwrap_or_default() == wanted, "{name}: run `make schemas`");
-        }
-    }
-}
+mod tests;

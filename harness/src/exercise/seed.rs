@@ -6,8 +6,8 @@ use std::str::FromStr;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
+use super::Key;
 use super::manifest::{Distribution, Input};
 
 /// What picks a variant, or draws an exam: any short text.
@@ -30,10 +30,14 @@ impl Seed {
         Self(text.unwrap_or_else(|| format!("{}-{}", std::process::id(), jiff::Timestamp::now().as_nanosecond())))
     }
 
-    /// The stream of random numbers for one purpose. A new purpose never changes what the others draw.
+    /// The stream of random numbers for one purpose of an exam. A new purpose never changes what the others draw.
     pub fn stream(&self, exercise: &str, purpose: &str) -> ChaCha8Rng {
-        let digest = Sha256::digest(format!("modeldown/1|{exercise}|{}|{purpose}", self.0));
-        ChaCha8Rng::from_seed(digest.into())
+        self.secret_stream(&Key::public(), exercise, purpose)
+    }
+
+    /// The same for a purpose of a variant: a stream that nobody without the key can compute.
+    pub(super) fn secret_stream(&self, key: &Key, exercise: &str, purpose: &str) -> ChaCha8Rng {
+        ChaCha8Rng::from_seed(key.digest(&format!("modeldown/1|{exercise}|{}|{purpose}", self.0)))
     }
 }
 
@@ -126,13 +130,16 @@ pub fn accounts(inputs: &[Input], rows: &[Row]) -> Value {
     rows.iter().map(|row| (row.account.clone(), json!({ "now": stored(&row.features), "before": stored(&row.before) }))).collect()
 }
 
-/// Draws `count` different indices below `of`, in random order.
-pub(super) fn choose(count: usize, of: usize, random: &mut ChaCha8Rng) -> Vec<usize> {
-    let mut left: Vec<usize> = (0..of).collect();
-    let mut chosen = Vec::new();
-    while chosen.len() < count && !left.is_empty() {
-        let index = usize::try_from(random.next_u64() % left.len() as u64).unwrap_or(0);
-        chosen.push(left.swap_remove(index));
+/// Draws an index below `of`.
+pub(super) fn index(of: usize, random: &mut ChaCha8Rng) -> usize {
+    usize::try_from(random.next_u64() % of.max(1) as u64).unwrap_or(0)
+}
+
+/// The same things in random order.
+pub(super) fn shuffled<T>(mut left: Vec<T>, random: &mut ChaCha8Rng) -> Vec<T> {
+    let mut order = Vec::new();
+    while !left.is_empty() {
+        order.push(left.swap_remove(index(left.len(), random)));
     }
-    chosen
+    order
 }

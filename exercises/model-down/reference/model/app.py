@@ -36,7 +36,7 @@ log = logging.getLogger("uvicorn.error")
 REQUESTS = Counter("inference_requests_total", "Inference requests by HTTP status.", ["code"])
 LATENCY = Histogram(
     "inference_duration_seconds",
-    "Time to answer an inference request.",
+    "Time to answer a request for a score.",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0),
 )
 DEGRADED = Counter("inference_degraded_total", "Answers that were made without the feature store.")
@@ -55,7 +55,7 @@ class Tensor(BaseModel):
 
 
 class InferenceRequest(BaseModel):
-    """An inference request of the protocol: one tensor of shape [1] a feature, and one for the account, in any order."""
+    """A request of the protocol: one tensor of shape [1] a feature, and one for the account, in any order."""
 
     inputs: Annotated[list[Tensor], Field(max_length=32)]
 
