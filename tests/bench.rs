@@ -9,13 +9,15 @@ use std::time::{Duration, Instant};
 
 use acceptance::{Home, docker, machine, repository, said, today};
 use grader::exam::Exam;
-use grader::history::{History, What};
+use grader::history::{History, Monitoring, What};
 use harness::exercise::{Exercise, Key, Variant, render_workspace};
 
 /// How many pairs of starts are compared.
 const PAIRS: usize = 7;
 /// How long an environment is left alone, and then looked at.
 const AT_REST: Duration = Duration::from_secs(30);
+/// How many rules are added to those of the reference, up to as many as a replay takes.
+const MANY_RULES: usize = 174;
 /// How many times a history is judged.
 const JUDGEMENTS: usize = 15;
 
@@ -49,6 +51,9 @@ fn main() {
             "99.9 %",
         );
     }
+    let (alone, rules) = (replay(&home, 0), replay(&home, MANY_RULES));
+    row("`grader replay`: eight incidents, their twins and a quiet day, whole process", format!("{alone:.1} s"), "<= 60 s");
+    row(&format!("the same with {MANY_RULES} rules more"), format!("{rules:.1} s"), "<= 180 s");
     let judging = judgements(&home);
     row("`grader judge` of a recorded exam, whole process, median", format!("{:.0} ms", median(&judging) * 1e3), "< 50 ms");
     std::fs::write(repository().join("docs/performance.md"), page).expect("writable");
@@ -196,6 +201,25 @@ fn lateness(history: &Path) -> Vec<u64> {
         _ => None,
     });
     late.collect()
+}
+
+/// A replay of the recorded exam, with more rules than it had: each over another series or window.
+fn replay(home: &Home, more: usize) -> f64 {
+    let history = home.path(&format!("replay-{more}"));
+    let copied = Command::new("cp").arg("-r").arg(home.path("report-50/history")).arg(&history).status().expect("it runs");
+    assert!(copied.success());
+    let file = history.join("monitoring.json");
+    let mut monitoring: Monitoring = serde_json::from_slice(&std::fs::read(&file).expect("readable")).expect("it is JSON");
+    let rule = |index: usize| {
+        let (metric, minutes) = (["http_requests_total", "duration_seconds_count", "requests_total"][index % 3], 5 + index % 56);
+        format!("  - {{record: 'bench:{index}', expr: 'sum by (job) (rate({{__name__=~\".*{metric}\"}}[{minutes}m]))'}}\n")
+    };
+    let rules: String = (0..more).map(rule).collect();
+    monitoring.files.insert("prometheus/rules/bench.yml".to_owned(), format!("groups:\n- name: bench\n  rules:\n{rules}"));
+    if more > 0 {
+        std::fs::write(&file, serde_json::to_vec(&monitoring).expect("it is JSON")).expect("writable");
+    }
+    timed(home.grader().arg("replay").arg(&history))
 }
 
 fn judgements(home: &Home) -> Vec<f64> {
