@@ -9,7 +9,7 @@
 //! - A fault falls somewhere between two scrapes. Live its mark is seen up to a scrape interval later; the replay plays the row of
 //!   that second at the onset, or the one after it.
 //! - Live each group is evaluated at a moment of its own, up to an evaluation interval after a scrape, and once more for each group
-//!   that stands between (`Pair::groups`); the replay evaluates at the moment of the scrape.
+//!   that stands between (`Pair::groups`); the replay evaluates all of them at the next whole second.
 //! - A fault's begin and end are known to the row that they fall in; the replay's time has whole seconds.
 //!
 //! Figures of the service are functions of time, without noise, and thresholds lie where a fault's first seconds cross them clearly:
@@ -302,8 +302,11 @@ impl Stage {
         let begin = milliseconds(lines(&died)[0].parse().expect("a number"));
         self.until_firing(&["Dead", "Absent"]);
         docker(["start", &self.mortal]);
-        let death = Fault { id: "death", begin, end: Self::moment(&self.mortal, "serving", begin) };
         self.until_quiet();
+        // It is back when a scrape finds it again: how soon one can is the machine's affair.
+        let scrapes = self.samples("up{job=\"mortal\"}").remove(0).1.into_iter().filter(|(at, _)| *at >= begin);
+        let (back, _) = scrapes.skip_while(|(_, up)| up == "1").find(|(_, up)| up == "1").expect("it is found again");
+        let death = Fault { id: "death", begin, end: back };
 
         let begin = self.signal("USR2", "restarting", 0);
         self.until_firing(&["Reset", "Young"]);

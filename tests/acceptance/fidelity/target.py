@@ -110,7 +110,6 @@ def main() -> None:
     signal.signal(signal.SIGUSR1, service.turn)
     signal.signal(signal.SIGUSR2, restart)
     start_http_server(PORT, registry=registry)
-    say("serving", time.time())
     while True:
         signal.pause()
 
