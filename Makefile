@@ -23,6 +23,7 @@ help:
 	@echo "make test       formatting, lints, unit, acceptance and browser tests; gets what they need"
 	@echo "make test-all   the same, and every break alone"
 	@echo "make validity   repeats exams, and writes docs/validity.md   (RUNS=20, JOBS=1)"
+	@echo "make fidelity   compares the replay with a live Prometheus, and writes docs/fidelity.md"
 	@echo "make bench      measures, and writes docs/performance.md"
 	@echo "make fmt        formats Rust and Python"
 	@echo "make schemas    writes docs/schema anew, and the examples in docs/scoring.md"
@@ -59,10 +60,10 @@ grade: setup build
 
 test: setup lint unit
 	cargo build --workspace
+	$(HARNESS) images replay
 	cargo test --package acceptance
 
 test-all: test
-	$(HARNESS) images replay
 	cargo test --package acceptance -- --ignored
 
 unit:
@@ -83,6 +84,11 @@ deny:
 # Whole exams, again and again: four minutes each. What is there is not repeated.
 validity: setup build
 	target/debug/validity $(RUNS) $(JOBS)
+
+# A part of `make test`, which writes its figures.
+fidelity: setup build
+	$(HARNESS) images replay
+	MODELDOWN_WRITE_FIDELITY=1 cargo test --package acceptance fidelity
 
 bench: setup
 	cargo build --release --workspace

@@ -3,6 +3,7 @@
 mod breaks;
 mod browser;
 mod faults;
+mod fidelity;
 mod home;
 mod hostile;
 mod interrupts;

@@ -316,6 +316,24 @@ func TestScrapeIntervals(t *testing.T) {
 	}
 }
 
+// A range holds as many samples as it does live, where a scrape and an evaluation never fall on the same millisecond: one that is
+// no longer than the scrape interval holds one, of which no rate can be taken.
+func TestRangesHoldAsManySamplesAsLive(t *testing.T) {
+	in := small("groups:\n- name: g\n  rules:\n"+
+		"  - {alert: More, expr: 'max(count_over_time(up[5s])) > 5', labels: {severity: page}}\n"+
+		"  - {alert: Rate, expr: 'max(rate(haproxy_backend_http_responses_total[1s])) >= 0', labels: {severity: page}}\n"+
+		"  - {alert: As, expr: 'min(count_over_time(up[5s])) == 5', labels: {severity: page}}\n", outage)
+	seconds := strings.NewReplacer("scrape_interval: 15s", "scrape_interval: 1s", "scrape_timeout: 3s", "scrape_timeout: 1s")
+	in.Files["prometheus/prometheus.yml"] = seconds.Replace(in.Files["prometheus/prometheus.yml"])
+	got := parse(t, play(t, in))
+	if got.fires("total-outage", "More", true) || got.fires("total-outage", "Rate", true) {
+		t.Error("a range holds a sample too many")
+	}
+	if !got.fires("total-outage", "As", true) {
+		t.Error("a range holds too few samples")
+	}
+}
+
 // A fault that was recorded after a release brings another version along: the grader is told.
 func TestAFaultInAnotherStateIsNoticed(t *testing.T) {
 	s := newScene().exam()

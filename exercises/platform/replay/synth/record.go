@@ -46,7 +46,7 @@ func (p *Player) recorder(from, until int64) *recorder {
 func (r *recorder) scrape(s *State, second int64) {
 	for target, times := range r.times {
 		k := r.at[target]
-		if k >= len(times) || times[k] != second*1000 {
+		if k >= len(times) || times[k]/1000 != second {
 			continue
 		}
 		r.at[target]++

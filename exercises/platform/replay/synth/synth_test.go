@@ -158,10 +158,10 @@ func TestOnlyTheSteadyPartIsStretched(t *testing.T) {
 	p := r.player(time.Second)
 	_, trace := p.day(t, r.in.Windows[1], 10, 1)
 	got := read(trace, "__name__", "level")
-	near(t, "5 s after the onset", at(got, 5.0/60), 50, 10)
+	near(t, "in the sixth second", at(got, 5.999/60), 50, 10)
 	near(t, "in the middle", at(got, 5), 100, 0)
 	near(t, "just before the end", at(got, 9.98), 100, 0)
-	near(t, "5 s after the end", at(got, 10+5.0/60), 50, 10)
+	near(t, "in the sixth second after the end", at(got, 10+5.999/60), 50, 10)
 	near(t, "a minute after the end", at(got, 11), 0, 0)
 }
 
@@ -427,6 +427,9 @@ func TestScrapesKeepTheirInterval(t *testing.T) {
 		for i := 1; i < len(times); i++ {
 			if times[i]-times[i-1] != interval*1000 {
 				t.Errorf("%d s: %d ms between scrapes", interval, times[i]-times[i-1])
+			}
+			if times[i]%1000 == 0 {
+				t.Fatalf("%d s: a scrape at a whole second, when rules are evaluated", interval)
 			}
 		}
 	}
