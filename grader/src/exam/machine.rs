@@ -29,9 +29,11 @@ const FULL: u64 = 128 << 20;
 const SHARE: u64 = 1 << 30;
 
 /// Watches the machine for as long as it behaves.
-pub(super) async fn watch(environment: Docker, submitted: Vec<String>, recorder: Recorder) -> Result<(), ExamError> {
+///
+/// `bounded` are the services whose disk is looked at, `counted` those whose processor time is the submission's.
+pub(super) async fn watch(environment: Docker, bounded: Vec<String>, counted: Vec<String>, recorder: Recorder) -> Result<(), ExamError> {
     let watched = async {
-        tokio::try_join!(clock(), disk(&environment, &submitted, &recorder), processors(&environment, &submitted, &recorder))?;
+        tokio::try_join!(clock(), disk(&environment, &bounded, &recorder), processors(&environment, &counted, &recorder))?;
         Ok(())
     };
     watched.await

@@ -319,7 +319,10 @@ impl Sitting<'_> {
         });
         // What a candidate wrote at home is theirs.
         let bounded = if self.token.is_some() { self.submitted.names() } else { Vec::new() };
-        listeners.spawn(machine::watch(environment.clone(), bounded, recorder.clone()));
+        // What a shadow uses is the submission's doing: it scrapes what it is told to.
+        let shadow = platform.iter().find(|(_, service)| service.shadows.is_some()).map(|(name, _)| name);
+        let counted: Vec<String> = bounded.iter().chain(shadow).cloned().collect();
+        listeners.spawn(machine::watch(environment.clone(), bounded, counted, recorder.clone()));
         let driver = Driver::open(input, output, clock, answer::Inference::of(self.exercise), recorder.clone(), send).await?;
         let inputs = &self.exercise.manifest.inputs;
         let steered = Platform { driver: &driver, exercise: self.exercise, token: self.token.clone() };
@@ -366,7 +369,6 @@ impl Sitting<'_> {
             broken_off: false,
         };
         self.progress.step("letting the submission settle");
-        let shadow = platform.iter().find(|(_, service)| service.shadows.is_some()).map(|(name, _)| name);
         let work = async {
             conductor.settle().await?;
             conductor.conduct().await?;

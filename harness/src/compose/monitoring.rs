@@ -73,8 +73,8 @@ fn anew(document: &Document, change: impl FnOnce(&mut Map<String, Value>)) -> Op
 
 /// How often a recording looks at a target, and how long it waits for it.
 const RECORDED: &str = "1s";
-/// The most that one look at one target may bring: what brings more is down. Ten times what all targets together may.
-const TARGET_SAMPLES: u64 = 70_000;
+/// The most that one look at one target may bring: what brings more is down. Twice what all targets together may.
+const TARGET_SAMPLES: u64 = 14_000;
 const TARGET_BYTES: &str = "16MB";
 const TARGETS: u64 = 100;
 
