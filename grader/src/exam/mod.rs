@@ -366,15 +366,10 @@ impl Sitting<'_> {
             broken_off: false,
         };
         self.progress.step("letting the submission settle");
-        let shadow = platform.iter().find(|(_, service)| service.shadows.is_some()).map(|(name, _)| name);
         let work = async {
             conductor.settle().await?;
             conductor.conduct().await?;
-            if let (Some(history), Some(shadow)) = (self.history, shadow) {
-                recording::keep_monitoring(history, &recording::monitoring(self.files, self.exercise, self.submitted))?;
-                recording::take(environment, shadow, clock, recorder, history).await?;
-            }
-            Ok(())
+            self.keep(clock, recorder).await
         };
         let conducted = tokio::select! {
             conducted = work => conducted,
@@ -393,6 +388,16 @@ impl Sitting<'_> {
         }
         driver.close(GOODBYE).await?;
         listeners.shutdown().await;
+        Ok(())
+    }
+
+    /// Keeps what a replay is made of, where there will be one.
+    async fn keep(&self, clock: Clock, recorder: &Recorder) -> Result<(), ExamError> {
+        let shadow = self.exercise.manifest.platform.iter().find(|(_, service)| service.shadows.is_some());
+        if let (Some(history), Some((shadow, _))) = (self.history, shadow) {
+            recording::keep_monitoring(history, &recording::monitoring(self.files, self.exercise, self.submitted))?;
+            recording::take(self.environment, shadow, clock, recorder, history).await?;
+        }
         Ok(())
     }
 
