@@ -53,17 +53,17 @@ pub(super) fn failed(controls: &[Control], history: &History, view: &View<'_>, e
     if let Some((number, message)) = history.fault(window.end) {
         return Some(format!("a fault of ours (event {number}): {message}"));
     }
-    if window.end - window.start < SHORTEST_NS {
-        return None;
-    }
+    let is_short = window.end - window.start < SHORTEST_NS;
     let processors = processors(view);
     let own_doing = processors.submission > OWN_DOING;
     controls.iter().find_map(|control| match control {
+        // What was recorded is replayed or not, however short the phase was.
+        Control::Replayed => replayed(history),
+        _ if is_short => None,
         Control::Schedule | Control::Punctuality if own_doing => None,
         Control::Schedule => schedule(view, exam),
         Control::Punctuality => punctuality(view, exam).or_else(|| crowded(&processors)),
         Control::Canary => canary(view),
-        Control::Replayed => replayed(history),
     })
 }
 
@@ -111,6 +111,9 @@ fn punctuality(view: &View<'_>, exam: &Exam) -> Option<String> {
 fn replayed(history: &History) -> Option<String> {
     let Some(lines) = &history.replay else { return Some("what was recorded of the metrics was not replayed".to_owned()) };
     let is_theirs = lines.iter().any(|line| matches!(line, Line::LoadError(_) | Line::Ended(_)));
+    if !is_theirs && !lines.iter().any(|line| matches!(line, Line::Replay(_))) {
+        return Some("what was recorded of the metrics was replayed without a result".to_owned());
+    }
     history.events.iter().find_map(|event| match &event.what {
         What::Recorded { missing: Some(Missing { why, too_much: false }), .. } if !is_theirs => {
             Some(format!("the metrics of the submission were not recorded: {why}"))

@@ -6,7 +6,6 @@ use serde::Deserialize;
 use super::played::played;
 use super::{Control, Evidence, Figure, Finding, Judge, REPLAYED, View, share};
 use crate::exam::Receiver;
-use crate::history::Line;
 
 /// Whoever is woken is told once, and not by everything that notices.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -31,23 +30,20 @@ impl Judge for Flooded {
             Ok(played) => played,
             Err(finding) => return finding,
         };
-        let ids = played.numbered().filter_map(|(_, line)| if let Line::Trace(trace) = line { Some(&trace.trace) } else { None });
-        let counted = ids.filter_map(|id| {
-            let trace = played.trace(id)?;
-            let pages = trace
-                .notifications(false)
-                .filter(|(_, one)| one.urgency == Receiver::Page.name() && one.status == "firing" && (0.0..=trace.line.end_s).contains(&one.at_s));
-            let numbers: Vec<u64> = pages.map(|(number, _)| number).collect();
-            Some((id, numbers))
+        // What is not listed counts as if it fell into the fault: who floods someone before it hides what comes then.
+        let counted = played.traces().map(|trace| {
+            let numbers: Vec<u64> =
+                trace.messages(false, Receiver::Page).filter(|(_, one)| trace.is_during(one.at_s)).map(|(number, _)| number).collect();
+            (numbers.len() + trace.unlisted(false, Receiver::Page), &trace.line.trace, numbers)
         });
-        let Some((id, numbers)) = counted.max_by_key(|(_, numbers)| numbers.len()) else {
+        let Some((pages, id, numbers)) = counted.max_by_key(|(pages, ..)| *pages) else {
             return Finding::new(false, false, "nothing was played".to_owned());
         };
-        #[allow(clippy::cast_precision_loss, reason = "a replay lists hundreds of messages")]
-        let figure = Figure::count(share(numbers.len(), 1), self.pages as f64);
-        let passed = numbers.len() <= self.pages;
-        let excerpt = format!("{} messages to `/page` in {id}", numbers.len());
-        let evidence = (!passed).then(|| Evidence::of_replay(numbers.iter().copied().take(8).collect(), excerpt.clone()));
+        #[allow(clippy::cast_precision_loss, reason = "far fewer than 2^52 messages")]
+        let figure = Figure::count(share(pages, 1), self.pages as f64);
+        let passed = pages <= self.pages;
+        let excerpt = format!("{pages} messages to `/page` in {id}");
+        let evidence = (!passed).then(|| Evidence::of_replay(numbers.into_iter().take(8).collect(), excerpt.clone()));
         Finding::new(passed, false, format!("at most {excerpt}")).measured(figure).with(evidence)
     }
 }

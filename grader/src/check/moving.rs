@@ -2,7 +2,7 @@
 //!
 //! Each incident of the list counts alike.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -11,9 +11,11 @@ use super::played::played;
 use super::{Control, Evidence, Finding, Judge, REPLAYED, View, share};
 use crate::history::{Curve, PanelLine};
 
-/// By which share of its own level a curve must differ from its twin's to be seen, and in which share of the moments of a fault.
+/// By which share of its twin's level a curve must differ from it to be seen, and in which share of the moments of a fault.
 const DIFFERENCE: f64 = 0.2;
 const OFTEN: f64 = 0.3;
+/// How many curves the replay program lists of a side.
+const LISTED: usize = 24;
 
 /// Dashboards show incidents.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -46,7 +48,7 @@ impl Judge for Moving {
         for id in &self.during {
             let moved = played.trace(id).and_then(|trace| {
                 let end_s = trace.line.end_s;
-                trace.panels().find(|(_, panel)| moves(panel, end_s)).map(|(number, panel)| (number, panel.query.clone()))
+                trace.panels.iter().copied().find(|(_, panel)| moves(panel, end_s)).map(|(number, panel)| (number, panel.query.clone()))
             });
             match moved {
                 Some((number, query)) => {
@@ -68,24 +70,30 @@ impl Judge for Moving {
 
 /// Whether a panel looks otherwise while the fault lasts than in the same time without it.
 fn moves(panel: &PanelLine, end_s: f64) -> bool {
-    let (Some(incident), Some(twin)) = (&panel.incident, &panel.twin) else { return panel.data && panel.twin.is_none() };
-    let by_labels = |curves: &[Curve]| curves.iter().map(|curve| (curve.labels.clone(), curve.values.clone())).collect::<BTreeMap<_, _>>();
-    let (incident, twin) = (by_labels(incident), by_labels(twin));
+    // A query that was given up halfway has one side only.
+    if !panel.error.is_empty() {
+        return false;
+    }
+    let by_labels = |curves: &'_ [Curve]| curves.iter().map(|curve| (curve.labels.clone(), curve.values.clone())).collect::<BTreeMap<_, _>>();
+    let (incident, twin) = (by_labels(&panel.incident), by_labels(&panel.twin));
+    // Of more curves than are listed, one that is listed on one side may be there on the other.
+    let is_whole = panel.series_total < LISTED && twin.len() < LISTED;
     let moments = incident.values().chain(twin.values()).map(Vec::len).max().unwrap_or(0);
     let at = |index: usize| panel.step_s.mul_add(share(index, 1), panel.from_s);
     let during: Vec<usize> = (0..moments).filter(|index| (0.0..=end_s).contains(&at(*index))).collect();
-    let labels: std::collections::BTreeSet<_> = incident.keys().chain(twin.keys()).collect();
-    labels.into_iter().any(|labels| {
+    let labels: BTreeSet<_> = incident.keys().chain(twin.keys()).collect();
+    labels.into_iter().filter(|labels| is_whole || incident.contains_key(*labels) && twin.contains_key(*labels)).any(|labels| {
         let of = |curves: &BTreeMap<_, Vec<Option<f64>>>, index: usize| curves.get(labels).and_then(|values| *values.get(index)?);
         let differs = during.iter().filter(|index| differ(of(&incident, **index), of(&twin, **index))).count();
-        share(differs, during.len()) >= OFTEN
+        differs > 0 && share(differs, during.len()) >= OFTEN
     })
 }
 
-fn differ(one: Option<f64>, other: Option<f64>) -> bool {
-    match (one, other) {
-        (Some(one), Some(other)) => (one - other).abs() > DIFFERENCE * one.abs().max(other.abs()),
-        (None, None) => false,
-        _ => true,
+/// Whether a value differs from what it would be otherwise, and by enough of that.
+fn differ(one: Option<f64>, otherwise: Option<f64>) -> bool {
+    match (one, otherwise) {
+        // A hair less is enough: 0.8 is not quite a fifth less than 1 in binary.
+        (Some(one), Some(otherwise)) => (one - otherwise).abs() >= ((DIFFERENCE - 1e-9) * otherwise.abs()).max(f64::MIN_POSITIVE),
+        (one, otherwise) => one.is_some() != otherwise.is_some(),
     }
 }

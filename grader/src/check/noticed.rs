@@ -71,9 +71,11 @@ impl Judge for Noticed {
                 .measured(Figure::minutes(one.at_s / 60.0, self.within_minutes))
                 .with([evidence(one)]),
             (None, None) => {
-                let unrelated: Vec<Evidence> = trace
-                    .notifications(false)
-                    .filter(|(_, one)| (0.0..=trace.line.end_s).contains(&one.at_s) && is_accepted(&one.urgency))
+                let unrelated: Vec<Evidence> = self
+                    .urgencies
+                    .iter()
+                    .flat_map(|urgency| trace.messages(false, *urgency))
+                    .filter(|(_, one)| trace.is_during(one.at_s))
                     .take(3)
                     .map(|(number, one)| {
                         let names: Vec<&str> = one.alerts.iter().filter_map(|alert| Some(alert.labels.get("alertname")?.as_str())).collect();

@@ -1,17 +1,29 @@
 //! What checks of the replay have in common: whether there is one, and who was told what in a trace.
 
+use std::collections::BTreeMap;
+
 use super::{Evidence, Finding, View};
-use crate::history::{AlertLine, Change, Line, Notification, PanelLine, TraceLine};
+use crate::exam::Receiver;
+use crate::history::{AlertLine, Change, Count, Line, Notification, PanelLine, TraceLine};
 
 /// The replay of a history.
 pub(super) struct Played<'a> {
     lines: &'a [Line],
 }
 
+/// So many alerts of a rule may fire in a twin with labels that the incident does not have.
+const STRANGERS: usize = 3;
+
 /// A trace of it.
 pub(super) struct Trace<'a> {
-    played: &'a Played<'a>,
     pub(super) line: &'a TraceLine,
+    /// Its dashboard queries with the numbers of their lines.
+    pub(super) panels: Vec<(u64, &'a PanelLine)>,
+    notifications: Vec<(u64, &'a Notification)>,
+    /// How many messages there were, by receiver.
+    counts: Vec<&'a Count>,
+    /// By name; only those of which the twin says enough.
+    alerts: BTreeMap<&'a str, Named<'a>>,
 }
 
 /// The replay that a view's history has; else why there can be none, which is the submission's doing: what is ours is a control.
@@ -41,15 +53,18 @@ impl<'a> Played<'a> {
     }
 
     /// A trace, if it was played.
-    pub(super) fn trace(&'a self, id: &str) -> Option<Trace<'a>> {
-        let line =
-            self.lines.iter().find_map(|line| if let Line::Trace(trace) = line { Some(trace).filter(|trace| trace.trace == id) } else { None })?;
-        Some(Trace { played: self, line })
+    pub(super) fn trace(&self, id: &str) -> Option<Trace<'a>> {
+        self.traces().find(|trace| trace.line.trace == id)
+    }
+
+    /// Every trace that was played.
+    pub(super) fn traces(&self) -> impl Iterator<Item = Trace<'a>> {
+        self.lines.iter().filter_map(|line| if let Line::Trace(trace) = line { Some(Trace::new(self, trace)) } else { None })
     }
 }
 
-/// When an alert fires, in seconds of its trace: from, to.
-fn firing(alert: &AlertLine, end_s: f64) -> Vec<(f64, f64)> {
+/// When an alert fires, in seconds of its trace: from, to. What still fires at the end of what is listed has no end.
+fn firing(alert: &AlertLine) -> Vec<(f64, f64)> {
     let mut spans = Vec::new();
     let mut since = None;
     for Change { at_s, state } in &alert.changes {
@@ -63,57 +78,104 @@ fn firing(alert: &AlertLine, end_s: f64) -> Vec<(f64, f64)> {
             _ => {}
         }
     }
-    spans.extend(since.map(|from| (from, end_s)));
+    spans.extend(since.map(|from| (from, f64::INFINITY)));
     spans
 }
 
-impl<'a> Trace<'a> {
-    /// Its messages with the numbers of their lines, of the incident's time or of the same time without it.
-    pub(super) fn notifications(&self, twin: bool) -> impl Iterator<Item = (u64, &'a Notification)> + use<'a> {
-        let id = &self.line.trace;
-        self.played.numbered().filter_map(move |(number, line)| match line {
-            Line::Notification(one) if one.trace == *id && one.twin == twin => Some((number, one)),
-            _ => None,
-        })
-    }
+/// Whether an alert may be the one of these labels: what leaves Prometheus may have more of them than the alert, and fewer.
+fn agrees(alert: &AlertLine, labels: &BTreeMap<String, String>) -> bool {
+    alert.labels.iter().all(|(label, value)| labels.get(label).is_none_or(|other| other == value))
+}
 
-    fn alerts(&self, twin: bool) -> impl Iterator<Item = (u64, &'a AlertLine)> + use<'a> {
-        let id = &self.line.trace;
-        self.played.numbered().filter_map(move |(number, line)| match line {
-            Line::Alert(one) if one.trace == *id && one.twin == twin => Some((number, one)),
-            _ => None,
-        })
-    }
+/// The alerts of a name in a trace and in its twin.
+#[derive(Default)]
+struct Named<'a> {
+    incident: Vec<(u64, &'a AlertLine)>,
+    twin: Vec<&'a AlertLine>,
+    /// How many the twin has, those included that are not listed.
+    twin_total: usize,
+}
 
-    /// Its dashboard queries with the numbers of their lines.
-    pub(super) fn panels(&self) -> impl Iterator<Item = (u64, &'a PanelLine)> + use<'a> {
-        let id = &self.line.trace;
-        self.played.numbered().filter_map(move |(number, line)| match line {
-            Line::Panel(one) if one.trace == *id => Some((number, one)),
-            _ => None,
-        })
-    }
-
-    /// The alerts that fire while the fault lasts and do not count: those that fired before it began, and those that fire in the same time
-    /// without it.
-    fn is_unrelated(&self, name: &str, labels: &std::collections::BTreeMap<String, String>) -> bool {
-        let TraceLine { end_s, to_s, .. } = *self.line;
-        // What leaves Prometheus may have more labels than the alert, and relabelled ones.
-        let is_it = |alert: &AlertLine| {
-            alert.rule.name == name && alert.labels.iter().all(|(label, value)| labels.get(label).is_none_or(|other| other == value))
+impl<'a> Named<'a> {
+    /// Whether the twin says enough to tell what fires because of the incident: it lists all of them, and they are not named after noise. A
+    /// rule that writes a number into its labels always fires, and never with the same labels twice.
+    fn is_comparable(&self, end_s: f64) -> bool {
+        let is_strange = |twin: &&&AlertLine| {
+            firing(twin).iter().any(|(from, _)| *from < end_s) && !self.incident.iter().any(|(_, alert)| alert.labels == twin.labels)
         };
-        let before = self.alerts(false).any(|(_, alert)| is_it(alert) && firing(alert, to_s).iter().any(|(from, _)| *from < 0.0));
-        before || self.alerts(true).any(|(_, alert)| is_it(alert) && firing(alert, to_s).iter().any(|(from, to)| *from < end_s && *to > 0.0))
+        self.twin_total <= self.twin.len() && self.twin.iter().filter(is_strange).count() <= STRANGERS
+    }
+
+    /// The alerts that may be the one of these labels, and fire because of the incident: they began to between its onset and a moment, and
+    /// none that may be it fires in the same time without the incident. Where relabelling left none that agrees, each of the name may be it.
+    fn because(&self, labels: &BTreeMap<String, String>, at_s: f64, end_s: f64) -> Vec<(u64, &'a AlertLine)> {
+        let began = |alert: &AlertLine| firing(alert).iter().any(|(from, _)| (0.0..=at_s).contains(from));
+        let is_known = self.incident.iter().any(|(_, alert)| agrees(alert, labels) && began(alert));
+        let may_be = |alert: &AlertLine| !is_known || agrees(alert, labels);
+        // Until the onset a trace and its twin are the same, so this sees what fired before it too. What is cut off may fire.
+        let fires_anyway = |alert: &&AlertLine| {
+            let is_cut = alert.changes_total > alert.changes.len() && alert.changes.last().is_none_or(|last| last.at_s < at_s);
+            is_cut || firing(alert).iter().any(|(from, _)| *from < end_s)
+        };
+        if self.twin.iter().any(|alert| may_be(alert) && fires_anyway(alert)) {
+            return Vec::new();
+        }
+        self.incident.iter().filter(|(_, alert)| may_be(alert) && began(alert)).copied().collect()
+    }
+}
+
+impl<'a> Trace<'a> {
+    fn new(played: &Played<'a>, line: &'a TraceLine) -> Self {
+        let mut trace = Self { line, notifications: Vec::new(), panels: Vec::new(), counts: Vec::new(), alerts: BTreeMap::new() };
+        let id = &line.trace;
+        for (number, line) in played.numbered() {
+            match line {
+                Line::Notification(one) if one.trace == *id => trace.notifications.push((number, one)),
+                Line::Panel(one) if one.trace == *id => trace.panels.push((number, one)),
+                Line::Alert(one) if one.trace == *id => {
+                    let named = trace.alerts.entry(&one.rule.name).or_default();
+                    if one.twin { named.twin.push(one) } else { named.incident.push((number, one)) }
+                }
+                Line::Count(one) if one.trace == *id => match &one.rule {
+                    Some(rule) if one.twin => trace.alerts.entry(&rule.name).or_default().twin_total += one.count,
+                    Some(_) => {}
+                    None => trace.counts.push(one),
+                },
+                _ => {}
+            }
+        }
+        trace.alerts.retain(|_, named| named.is_comparable(line.end_s));
+        trace
+    }
+
+    /// Its messages that tell someone of something that fires, with the numbers of their lines, of the incident's time or of the same time
+    /// without it.
+    pub(super) fn messages(&self, twin: bool, to: Receiver) -> impl Iterator<Item = (u64, &'a Notification)> + '_ {
+        let is_wanted = move |one: &Notification| one.twin == twin && one.status == "firing" && one.urgency == to.name();
+        self.notifications.iter().copied().filter(move |(_, one)| is_wanted(one))
+    }
+
+    /// How many more messages there were than are listed; nobody knows when, nor whether something fired.
+    pub(super) fn unlisted(&self, twin: bool, to: Receiver) -> usize {
+        let counted: usize = self.counts.iter().filter(|one| one.twin == twin && one.urgency == to.name()).map(|one| one.count).sum();
+        let listed = self.notifications.iter().filter(|(_, one)| one.twin == twin && one.urgency == to.name()).count();
+        counted.saturating_sub(listed)
+    }
+
+    /// Whether a moment is one of the fault.
+    pub(super) fn is_during(&self, at_s: f64) -> bool {
+        (0.0..=self.line.end_s).contains(&at_s)
     }
 
     /// The messages, of the incident's time and from its onset to the end of the fault, that tell of an alert because of the incident: line,
     /// moment, urgency and the alert's name, in order of time.
     pub(super) fn told(&self) -> Vec<Told<'a>> {
         let mut told: Vec<Told<'a>> = Vec::new();
-        for (number, one) in self.notifications(false).filter(|(_, one)| (0.0..=self.line.end_s).contains(&one.at_s)) {
+        for (number, one) in self.notifications.iter().copied().filter(|(_, one)| !one.twin && self.is_during(one.at_s)) {
             let about = one.alerts.iter().filter(|alert| alert.status == "firing").find_map(|alert| {
                 let name = alert.labels.get("alertname")?;
-                (!self.is_unrelated(name, &alert.labels)).then_some(name.as_str())
+                let because = self.alerts.get(name.as_str())?.because(&alert.labels, one.at_s, self.line.end_s);
+                (!because.is_empty()).then_some(name.as_str())
             });
             told.extend(about.map(|alert| Told { number, at_s: one.at_s, urgency: &one.urgency, alert }));
         }
@@ -121,11 +183,13 @@ impl<'a> Trace<'a> {
         told
     }
 
-    /// The alerts of a name that still fire because of the incident so many seconds after the fault, with the numbers of their lines.
+    /// The alerts of a name that fire because of the incident, and still do so many seconds after the fault, with the numbers of their lines.
     pub(super) fn firing_after(&self, name: &str, seconds: f64) -> Vec<(u64, &'a AlertLine)> {
-        let TraceLine { end_s, to_s, .. } = *self.line;
-        let still = |alert: &AlertLine| firing(alert, to_s).iter().any(|(from, to)| *from < end_s + seconds && *to > end_s + seconds);
-        self.alerts(false).filter(|(_, alert)| alert.rule.name == name && still(alert) && !self.is_unrelated(name, &alert.labels)).collect()
+        let end_s = self.line.end_s;
+        let still = |alert: &AlertLine| firing(alert).iter().any(|(from, to)| *from <= end_s + seconds && *to > end_s + seconds);
+        let Some(named) = self.alerts.get(name) else { return Vec::new() };
+        let is_because = |alert: &AlertLine| !named.because(&alert.labels, end_s, end_s).is_empty();
+        named.incident.iter().filter(|(_, alert)| still(alert) && is_because(alert)).copied().collect()
     }
 }
 

@@ -1,12 +1,12 @@
 //! `checks.yaml`: what is judged, what it is worth, and which requirement it proves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use harness::document::{self, Document, Problem, Problems};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::Kind;
+use super::{Control, Kind};
 use crate::exam::Exam;
 
 /// The whole of `checks.yaml`.
@@ -43,7 +43,25 @@ pub struct Check {
     pub kind: Kind,
 }
 
+impl Check {
+    /// Whether it is judged by what the replay came to.
+    pub fn is_replayed(&self) -> bool {
+        self.kind.judge().controls().contains(&Control::Replayed)
+    }
+}
+
 impl Rubric {
+    /// The checks whose failure explains that one fails: those that it needs, those that these need, and so on.
+    pub fn needed<'a>(&'a self, check: &'a Check) -> BTreeSet<&'a str> {
+        let mut needed = BTreeSet::new();
+        let mut open = vec![check];
+        while let Some(one) = open.pop() {
+            let new = one.needs.iter().filter_map(|need| self.checks.iter().find(|other| other.id == *need));
+            open.extend(new.filter(|other| needed.insert(other.id.as_str())));
+        }
+        needed
+    }
+
     /// Reads `checks.yaml`; `name` is what errors call the file.
     pub fn parse(name: &str, text: &str, exam: &Exam, requirements: &BTreeMap<String, String>) -> Result<Self, Problems> {
         let (rubric, document) = document::load::<Self>(name, text)?;

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::played::played;
 use super::{Control, Evidence, Finding, Judge, REPLAYED, View};
 use crate::exam::{QUIET, Receiver};
-use crate::history::{Line, Notification};
+use crate::history::Notification;
 
 /// Nobody is woken on a day on which nothing happens, and the queue of tickets stays short.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -31,19 +31,19 @@ impl Judge for Undisturbed {
             Err(finding) => return finding,
         };
         let about = |one: &Notification| one.alerts.iter().filter_map(|alert| alert.labels.get("alertname").cloned()).collect::<Vec<_>>().join(", ");
-        let of = |receiver: Receiver| {
-            played.numbered().filter_map(move |(number, line)| match line {
-                Line::Notification(one) if one.status == "firing" && one.urgency == receiver.name() && (one.twin || one.trace == QUIET) => {
-                    Some((number, one))
-                }
-                _ => None,
-            })
+        let traces: Vec<_> = played.traces().collect();
+        let Some(quiet) = traces.iter().find(|trace| trace.line.trace == QUIET) else {
+            return Finding::new(false, false, "no quiet day was played".to_owned());
         };
-        let pages: Vec<_> = of(Receiver::Page).collect();
-        let tickets: Vec<_> = of(Receiver::Ticket).filter(|(_, one)| one.trace == QUIET && !one.twin).collect();
-        let observed = format!("{} pages; {} tickets on the quiet day", pages.len(), tickets.len());
+        let (page, ticket) = (Receiver::Page, Receiver::Ticket);
+        let twins = || traces.iter().map(|trace| (trace, true)).chain([(quiet, false)]);
+        let pages: Vec<_> = twins().flat_map(|(trace, twin)| trace.messages(twin, page)).collect();
+        let tickets: Vec<_> = quiet.messages(false, ticket).collect();
+        let page_count = pages.len() + twins().map(|(trace, twin)| trace.unlisted(twin, page)).sum::<usize>();
+        let ticket_count = tickets.len() + quiet.unlisted(false, ticket);
+        let observed = format!("{page_count} pages; {ticket_count} tickets on the quiet day");
         let wrong = if pages.is_empty() { &tickets } else { &pages };
-        let passed = pages.is_empty() && tickets.len() <= self.tickets;
+        let passed = page_count == 0 && ticket_count <= self.tickets;
         let evidence = wrong.iter().filter(|_| !passed).take(5);
         Finding::new(passed, false, observed)
             .with(evidence.map(|(number, one)| Evidence::of_replay(vec![*number], format!("`/{}`: {}", one.urgency, about(one)))))

@@ -85,11 +85,10 @@ impl CliError {
     fn code(&self) -> ExitCode {
         exit::code(match self {
             Self::Shared(error) => return error.code(),
-            Self::Rules(_) | Self::History(_) => Owner::Operator,
             Self::Exam(error) => error.owner(),
             Self::Replay(ReplayError::Environment(error)) => error.owner(),
             Self::Replay(ReplayError::Program(_)) => Owner::Grader,
-            Self::Replay(_) => Owner::Operator,
+            Self::Rules(_) | Self::History(_) | Self::Replay(_) => Owner::Operator,
             Self::Variant(error) => error.owner(),
             Self::Build(_) => Owner::Candidate,
         })

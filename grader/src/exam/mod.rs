@@ -372,11 +372,7 @@ impl Sitting<'_> {
         let work = async {
             conductor.settle().await?;
             conductor.conduct().await?;
-            if let (Some(history), Some(shadow)) = (self.history, shadow) {
-                recording::keep_monitoring(history, &recording::monitoring(self.files, self.exercise, self.submitted))?;
-                recording::take(environment, shadow, clock, recorder, history).await?;
-            }
-            Ok(())
+            self.keep(clock, recorder).await
         };
         let conducted = tokio::select! {
             conducted = work => conducted,
@@ -395,6 +391,16 @@ impl Sitting<'_> {
         }
         driver.close(GOODBYE).await?;
         listeners.shutdown().await;
+        Ok(())
+    }
+
+    /// Keeps what a replay is made of, where there will be one.
+    async fn keep(&self, clock: Clock, recorder: &Recorder) -> Result<(), ExamError> {
+        let shadow = self.exercise.manifest.platform.iter().find(|(_, service)| service.shadows.is_some());
+        if let (Some(history), Some((shadow, _))) = (self.history, shadow) {
+            recording::keep_monitoring(history, &recording::monitoring(self.files, self.exercise, self.submitted))?;
+            recording::take(self.environment, shadow, clock, recorder, history).await?;
+        }
         Ok(())
     }
 

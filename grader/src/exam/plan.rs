@@ -157,10 +157,9 @@ impl Phase {
 
     /// Whether it is about a fault: without one, what users get in it proves nothing.
     pub fn makes_faults(&self) -> bool {
-        let makes = |step: &Step| match step {
-            Step::Kill { .. } | Step::KillAll { .. } | Step::Pause { .. } | Step::Crash { .. } => true,
-            Step::Drift {} | Step::Features { .. } | Step::Promote { .. } => true,
-            _ => false,
+        let makes = |step: &Step| {
+            matches!(step, Step::Kill { .. } | Step::KillAll { .. } | Step::Pause { .. } | Step::Crash { .. })
+                || matches!(step, Step::Drift {} | Step::Features { .. } | Step::Promote { .. })
         };
         self.steps.iter().any(makes)
     }
@@ -475,5 +474,59 @@ impl Exam {
     /// The least time that the phases take together.
     pub fn min(&self) -> Duration {
         self.phases.iter().map(Phase::min).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::tests::model_down;
+
+    fn flagship() -> String {
+        model_down().exam.text
+    }
+
+    fn refused(text: &str) -> String {
+        Exam::parse("exam.yaml", text).expect_err("it must be refused").to_string()
+    }
+
+    #[test]
+    fn a_replay_that_contradicts_the_phases_names_every_place() {
+        let text = flagship()
+            .replacen("signature: drift, minutes", "signature: drought, minutes", 1)
+            .replacen("id: slow-burn, title", "id: error-burst, title", 1)
+            .replacen("id: dead-replica, title", "id: quiet, title", 1)
+            .replacen("{signature: restart, seconds", "{signature: nap, seconds", 1)
+            .replacen("id: wrong-version, steady_after_seconds: 1", "id: outage, steady_after_seconds: 8", 1);
+        let said = refused(&text);
+        for expected in [
+            "no step shows the signature `drought`; known: dead-replica, restart, outage,",
+            "no step shows the signature `nap`",
+            "there is another trace `error-burst`",
+            "there is another trace `quiet`",
+            "there is another signature `outage`",
+            "`outage` is at its height only when the hold is over",
+        ] {
+            assert!(said.contains(expected), "{expected} is missing in\n{said}");
+        }
+    }
+
+    #[test]
+    fn phases_that_hold_a_fault_are_about_it() {
+        let exam = Exam::parse("exam.yaml", &flagship()).expect("it is right");
+        let about: Vec<&str> = exam.phases.iter().filter(|phase| phase.makes_faults()).map(|phase| phase.id.as_str()).collect();
+        for phase in ["outage", "wrong-version", "slow-version", "kill", "drift"] {
+            assert!(about.contains(&phase), "{phase} is not among {about:?}");
+        }
+        assert!(!about.contains(&"baseline") && !about.contains(&"survey"), "{about:?}");
+    }
+
+    #[test]
+    fn nothing_is_replayed_at_home_or_of_an_exam_that_says_nothing_of_it() {
+        let exam = Exam::parse("exam.yaml", &flagship()).expect("it is right");
+        assert!(exam.replay.is_some() && exam.at_home().replay.is_none());
+        let text = flagship();
+        let before = text.split("\nreplay:").next().expect("there is a first part");
+        assert_eq!(Exam::parse("exam.yaml", before).expect("a replay may be absent").replay, None);
     }
 }

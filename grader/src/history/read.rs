@@ -51,7 +51,7 @@ impl History {
 
 /// The recording in a history's folder, unpacked; nothing where there is none.
 pub fn recording(folder: &Path) -> Result<Option<Vec<u8>>, HistoryError> {
-    kept(folder, RECORDING)?.map(|packed| Ok(unpacked(RECORDING, &packed)?.0)).transpose()
+    kept(folder, RECORDING)?.map(|packed| whole(RECORDING, &packed)).transpose()
 }
 
 fn kept(folder: &Path, name: &str) -> Result<Option<Vec<u8>>, HistoryError> {
@@ -63,9 +63,17 @@ fn kept(folder: &Path, name: &str) -> Result<Option<Vec<u8>>, HistoryError> {
     }
 }
 
-/// What a replay came to. It is written whole or not at all.
+/// What a packed file holds that is written whole or not at all.
+fn whole(name: &str, packed: &[u8]) -> Result<Vec<u8>, HistoryError> {
+    match unpacked(name, packed)? {
+        (content, true) => Ok(content),
+        (_, false) => Err(HistoryError::file(name)(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "it is cut off"))),
+    }
+}
+
+/// What a replay came to.
 fn replay(packed: &[u8]) -> Result<Vec<Line>, HistoryError> {
-    let (content, _) = unpacked(REPLAY, packed)?;
+    let content = whole(REPLAY, packed)?;
     let parse =
         |(index, line): (usize, &str)| serde_json::from_str(line).map_err(|error| malformed("replay.jsonl", index + 1, error.column(), &error));
     utf8("replay.jsonl", &content)?.lines().enumerate().map(parse).collect()

@@ -215,9 +215,11 @@ pub struct PanelLine {
     /// How many curves there were, those left out included.
     pub series_total: usize,
     /// The incident's curves.
-    pub incident: Option<Vec<Curve>>,
+    #[serde(deserialize_with = "nullable")]
+    pub incident: Vec<Curve>,
     /// The twin's.
-    pub twin: Option<Vec<Curve>>,
+    #[serde(deserialize_with = "nullable")]
+    pub twin: Vec<Curve>,
 }
 
 /// A rule that could not be evaluated at some moments.

@@ -139,6 +139,75 @@ async fn another_format_is_refused_whatever_else_stands_there() {
     assert_refused(said_of("manifest.json", b"{\"format\": 0}").await, "`manifest.json`: there is no format 0", &format!("known: 1 to {FORMAT}"));
 }
 
+/// What reading says of a written history with one file more, or what the replay in it came to.
+async fn replay_of(file: &str, content: &[u8]) -> Result<Option<Vec<Line>>, String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path()).await;
+    std::fs::write(folder.path().join(file), content).expect("writable");
+    History::read(folder.path()).map(|history| history.replay).map_err(|error| error.to_string())
+}
+
+const ENDED: &str = "{\"kind\":\"ended\",\"message\":\"x\"}\n";
+
+fn ended() -> Line {
+    Line::Ended(Ended { message: "x".to_owned() })
+}
+
+#[tokio::test]
+async fn a_replay_is_read_whole_or_refused_at_its_place() {
+    let packed = |text: &str| pack(text.as_bytes()).expect("in memory");
+    assert_eq!(replay_of("else.txt", b"").await, Ok(None));
+    assert_eq!(replay_of(REPLAY, &packed(&ENDED.repeat(2))).await, Ok(Some(vec![ended(), ended()])));
+    let refused = async |content: &[u8]| replay_of(REPLAY, content).await.map(|_| false);
+    assert_refused(refused(&packed(&format!("{ENDED}{{\"kind\":\"rumour\"}}\n"))).await, "`replay.jsonl`:2:", "rumour");
+    assert_refused(refused(&packed(&format!("{ENDED}{{\"kind\":\"ended\"}}\n"))).await, "`replay.jsonl`:2:", "message");
+    assert_refused(refused(&packed(&format!("{ENDED}{{\"kind\":\"en"))).await, "`replay.jsonl`:2:", "EOF");
+    // Cut off between two lines it would look like a replay in which less happened.
+    let whole = packed(&ENDED.repeat(1_000));
+    assert_refused(refused(&whole[..whole.len() - 3]).await, "`replay.jsonl.zst`: ", "cut off");
+    assert_refused(refused(b"").await, "`replay.jsonl.zst`: ", "cut off");
+    assert_refused(said_of(MONITORING, b"{\"files\": {},\n \"colour\": \"red\"}").await, "`monitoring.json`:2:", "colour");
+}
+
+#[tokio::test]
+async fn a_list_that_go_never_filled_is_empty() {
+    let line = r#"{"kind":"alert","trace":"t","twin":false,"rule":{"file":"f","group":"g","name":"n","index":0},"labels":null,"changes_total":0,"changes":null}"#;
+    let read = replay_of(REPLAY, &pack(line.as_bytes()).expect("in memory")).await.expect("it is a line").expect("there is one");
+    assert!(matches!(&read[..], [Line::Alert(alert)] if alert.labels.is_empty() && alert.changes.is_empty()), "{read:?}");
+}
+
+#[tokio::test]
+async fn a_recording_is_read_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().expect("a folder");
+    assert_eq!(recording(folder.path()).expect("nothing is wrong"), None);
+    let packed = pack(b"{}").expect("in memory");
+    keep(folder.path(), RECORDING, &packed).expect("writable");
+    assert_eq!(recording(folder.path()).expect("it is whole"), Some(b"{}".to_vec()));
+    keep(folder.path(), RECORDING, &packed[..packed.len() - 1]).expect("writable");
+    let said = recording(folder.path()).expect_err("it is cut off").to_string();
+    assert!(said.starts_with("`recording.json.zst`: ") && said.contains("cut off"), "{said}");
+}
+
+#[tokio::test]
+async fn histories_of_before_a_replay_are_still_read() {
+    for format in 1..FORMAT {
+        let old = serde_json::to_vec(&Manifest { format, ..manifest() }).expect("it is JSON");
+        assert_eq!(said_of("manifest.json", &old).await, Ok(false), "{format}");
+    }
+}
+
+#[tokio::test]
+async fn a_tar_has_what_a_replay_left_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path()).await;
+    keep(folder.path(), REPLAY, &pack(ENDED.as_bytes()).expect("in memory")).expect("writable");
+    let mut tar = tar::Builder::new(Vec::new());
+    tar.append_dir_all("history", folder.path()).expect("in memory");
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), tar.into_inner().expect("in memory")).expect("writable");
+    assert_eq!(History::read(file.path()).expect("it is whole").replay, Some(vec![ended()]));
+}
+
 #[tokio::test]
 async fn what_unpacks_without_end_is_refused() {
     let mut bomb = zstd::Encoder::new(Vec::new(), 1).expect("in memory");

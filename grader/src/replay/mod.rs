@@ -17,7 +17,7 @@ use crate::history::{Ended, History, HistoryError, Line, REPLAY, keep, pack, rec
 /// The most memory that the program may use, in MiB: it bounds what rules cost by itself, at less.
 const MEMORY_MIB: u64 = 3_072;
 /// The most time that it may take: it gives up rules by itself long before.
-const LONGEST: Duration = Duration::from_secs(900);
+const LONGEST: Duration = Duration::from_mins(15);
 /// The exit code of a process that was killed, such as for its memory.
 const KILLED: i32 = 137;
 

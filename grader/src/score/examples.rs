@@ -25,6 +25,7 @@ fn found(example: &str) -> Vec<(&'static str, Verdict)> {
         "most" => failed(&["page-arrives"]),
         "halfway" => failed(&["deploy-gap", "rollback-lossless"]),
         "regression" => failed(&["replicas-ready", "kill-survived", "kill-gap"]),
+        "explained" => failed(&["page-arrives", "burst-paged", "outage-paged", "latency-paged"]),
         "astray" => vec![("page-arrives", Verdict::Partial { share: 0.5 })],
         "runbook" => vec![("alerts-loaded", Verdict::Partial { share: 0.75 })],
         "grey" => vec![("answers-available", Verdict::Passed { grey: true })],

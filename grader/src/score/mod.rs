@@ -6,6 +6,10 @@
 //! first, so that the order of a rubric says nothing but in which order a report lists checks. The reference's own grade has
 //! nothing to repair, and begins at 100.
 //!
+//! A guard that fails costs at most as much as the least that any repair among the checks that it needs has earned: where one of them
+//! still fails the cause is paid for, and nobody who repairs it later loses by what shows only then. For the same reason guards that
+//! need the same repair are one cluster, too. A guard that needs what another break hides costs nothing.
+//!
 //! What there is to repair is worth 100 together. Each break weighs as many parts as minutes that a good candidate needs for it, and
 //! shares them among the checks that fail because of it, by their points; a check that fails because of two breaks gets both shares.
 //! What a break breaks behind another that masks it neither earns nor costs. No seed picks two such breaks; people may.
@@ -87,7 +91,8 @@ pub fn score(judgements: &BTreeMap<String, Judgement>, rubric: &Rubric, manifest
     let shares = |check: &Check| judgements.get(&check.id).map_or((0.0, 1.0), |judgement| judgement.verdict.shares());
     let low = items(rubric, manifest, &weights, |check| shares(check).0);
     let high = items(rubric, manifest, &weights, |check| shares(check).1);
-    let total = |items: &BTreeMap<String, Item>| tenths((start + items.values().map(|item| item.earned).sum::<f64>()).clamp(0.0, 100.0));
+    // A hair up, so that points that cancel each other out leave no trace.
+    let total = |items: &BTreeMap<String, Item>| tenths((start + items.values().map(|item| item.earned).sum::<f64>() + 1e-9).clamp(0.0, 100.0));
     let rounded = |item: Item| Item { of: tenths(item.of), earned: tenths(item.earned), ..item };
     let (low_total, high_total) = (total(&low), total(&high));
     let items = low.into_iter().map(|(id, item)| (id, rounded(item))).collect();
@@ -113,19 +118,24 @@ fn weights<'a>(rubric: &'a Rubric, manifest: &Manifest) -> BTreeMap<&'a str, f64
 
 /// What each check gives or takes, in points of 100.
 fn items(rubric: &Rubric, manifest: &Manifest, weights: &BTreeMap<&str, f64>, share: impl Fn(&Check) -> f64) -> BTreeMap<String, Item> {
-    let mut items = BTreeMap::new();
-    // The dearest failed guard of every cluster so far.
-    let mut charged: BTreeMap<&str, (&str, f64)> = BTreeMap::new();
+    let mut items: BTreeMap<String, Item> = BTreeMap::new();
     for check in &rubric.checks {
         let (part, of) = worth(check, manifest, weights);
         let earned = if part == Part::Repair { of * share(check) } else { 0.0 };
         items.insert(check.id.clone(), Item { part, of, earned });
-        let cost = of * (1.0 - share(check));
-        if part == Part::Guard && cost > 0.0 {
-            let dearest = charged.entry(root(check, rubric)).or_insert((&check.id, cost));
-            let is_dearer = cost.total_cmp(&dearest.1).then_with(|| dearest.0.cmp(check.id.as_str())).is_gt();
+    }
+    let guards: Vec<Guard<'_>> =
+        rubric.checks.iter().filter(|check| items[&check.id].part == Part::Guard).map(|check| Guard::new(check, rubric, &items)).collect();
+    // The dearest failed guard of every cluster so far.
+    let mut charged: BTreeMap<&str, (&str, f64)> = BTreeMap::new();
+    for (guard, cluster) in guards.iter().zip(clusters(&guards)) {
+        let of = f64::from(guard.check.points) * (1.0 - share(guard.check));
+        let cost = guard.broken.iter().map(|need| items[*need].earned).fold(of, f64::min);
+        if cost > 0.0 {
+            let dearest = charged.entry(cluster).or_insert((&guard.check.id, cost));
+            let is_dearer = cost.total_cmp(&dearest.1).then_with(|| dearest.0.cmp(guard.check.id.as_str())).is_gt();
             if is_dearer {
-                *dearest = (&check.id, cost);
+                *dearest = (&guard.check.id, cost);
             }
         }
     }
@@ -135,6 +145,44 @@ fn items(rubric: &Rubric, manifest: &Manifest, weights: &BTreeMap<&str, f64>, sh
         }
     }
     items
+}
+
+/// A guard, and what links it to others.
+struct Guard<'a> {
+    check: &'a Check,
+    /// The check on which it stands in the end.
+    root: &'a str,
+    /// What was broken of all that it needs.
+    broken: Vec<&'a str>,
+}
+
+impl<'a> Guard<'a> {
+    fn new(check: &'a Check, rubric: &'a Rubric, items: &BTreeMap<String, Item>) -> Self {
+        let broken = rubric.needed(check).into_iter().filter(|need| items[*need].part != Part::Guard).collect();
+        Self { check, root: root(check, rubric), broken }
+    }
+
+    fn links(&self) -> impl Iterator<Item = &&'a str> {
+        self.broken.iter().chain([&self.root])
+    }
+}
+
+/// The cluster of each guard, by the first of the links that its guards have: guards are in one that share a root, or something that
+/// was broken. If two clusters needed the same repair, it could cost twice what it earns.
+fn clusters<'a>(guards: &[Guard<'a>]) -> Vec<&'a str> {
+    let mut first: BTreeMap<&str, &str> = guards.iter().flat_map(Guard::links).map(|link| (*link, *link)).collect();
+    loop {
+        let before = first.clone();
+        for guard in guards {
+            let least = guard.links().map(|link| first[link]).min().unwrap_or(guard.root);
+            for link in guard.links() {
+                first.insert(link, least);
+            }
+        }
+        if first == before {
+            return guards.iter().map(|guard| first[guard.root]).collect();
+        }
+    }
 }
 
 /// What a check is to the score, and how many points of 100 it could give or take.

@@ -124,6 +124,55 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn a_guard_costs_nothing_while_a_repair_that_it_needs_fails(verdicts in each(verdict()), starts in each(start())) {
+        let judgements = judged(&RUBRIC, &verdicts);
+        let score = score(&judgements, &RUBRIC, &variant(&RUBRIC, &starts));
+        for check in RUBRIC.checks.iter().filter(|check| score.items[&check.id].part == Part::Guard) {
+            for need in RUBRIC.needed(check).into_iter().map(|need| &score.items[need]).filter(|need| need.part != Part::Guard) {
+                // Both are rounded.
+                prop_assert!(-score.items[&check.id].earned <= need.earned.max(0.0) + 0.11, "{}: {score:?}", check.id);
+            }
+        }
+    }
+
+    #[test]
+    fn a_repair_that_shows_what_else_is_broken_never_costs(starts in each(start()), share in 0.0..1.0, which in 0..RUBRIC.checks.len()) {
+        // All guards fail, and all repairs are partly done: raising one lets every guard that needs it cost more.
+        let variant = variant(&RUBRIC, &starts);
+        let mut verdicts: Vec<Verdict> =
+            starts.iter().map(|start| if *start == Start::Broken { Verdict::Partial { share } } else { Verdict::Failed }).collect();
+        let before = score(&judged(&RUBRIC, &verdicts), &RUBRIC, &variant);
+        verdicts[which] = PASSED;
+        let after = score(&judged(&RUBRIC, &verdicts), &RUBRIC, &variant);
+        prop_assert!(after.low >= before.low, "{before:?}\n{after:?}");
+    }
+}
+
+/// A variant in which some checks were broken, each by a break of its own.
+fn broken(ids: &[&str]) -> Manifest {
+    let record = |id: &&str| ((*id).to_owned(), BreakRecord { title: String::new(), minutes: 10, fails: [(*id).to_owned()].into() });
+    Manifest { breaks: ids.iter().map(record).collect(), baseline: ids.iter().map(|id| (*id).to_owned()).collect(), ..whole() }
+}
+
+#[test]
+fn a_guard_costs_at_most_what_the_repairs_that_it_needs_have_earned() {
+    let earned = |page: Verdict, others: &[&'static str]| {
+        let mut found = vec![("page-arrives", page)];
+        found.extend(others.iter().map(|id| (*id, Verdict::Failed)));
+        score(&passed_but(&RUBRIC, &found), &RUBRIC, &broken(&["page-arrives", "memory-budget"])).low
+    };
+    let told = &["burst-paged", "outage-paged", "latency-paged"];
+    // Nobody is paged, so nobody is paged of anything.
+    assert!((earned(Verdict::Failed, told) - 50.0).abs() < 0.1);
+    // Where pages arrive and tell of nothing, that is charged once.
+    assert!((earned(PASSED, told) - (100.0 - points("outage-paged"))).abs() < 0.1);
+    assert!((earned(Verdict::Partial { share: 0.1 }, told) - 50.0).abs() < 0.1, "5 points are earned, and no more are lost");
+    // What does not need them costs what it costs.
+    assert!((earned(Verdict::Failed, &["series-budget"]) - (50.0 - points("series-budget"))).abs() < 0.1);
+}
+
 /// A variant in which nothing was broken.
 fn whole() -> Manifest {
     variant(&RUBRIC, &[])

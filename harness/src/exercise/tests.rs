@@ -5,7 +5,8 @@ use crate::compose::vet;
 
 #[test]
 fn requirements_are_list_items_with_an_id() {
-    let brief = "# Title\n\n- **H1** Scores are\n  right.\n- plain\n- **M2** Pages arrive.\n\n| | what | soon |\n|---|---|---|\n| **A1** | fire | 5 min |\n";
+    let brief =
+        "# Title\n\n- **H1** Scores are\n  right.\n- plain\n- **M2** Pages arrive.\n\n| | what | soon |\n|---|---|---|\n| **A1** | fire | 5 min |\n";
     let expected = [("H1", "Scores are right."), ("M2", "Pages arrive."), ("A1", "fire; 5 min")];
     assert_eq!(requirements(brief), expected.map(|(id, text)| (id.to_owned(), text.to_owned())).into());
 }
