@@ -258,12 +258,16 @@ mod tests {
 
     #[test]
     fn a_value_in_a_label_makes_no_news() {
-        assert!(!counts("A", &[("requests", "9")], vec![
-            alert(false, "A", &[("requests", "8")], -1800.0, 500.0),
-            alert(false, "A", &[("requests", "9")], 500.0, 7200.0),
-            alert(true, "A", &[("requests", "8")], -1800.0, 550.0),
-            alert(true, "A", &[("requests", "10")], 550.0, 7200.0),
-        ]));
+        assert!(!counts(
+            "A",
+            &[("requests", "9")],
+            vec![
+                alert(false, "A", &[("requests", "8")], -1800.0, 500.0),
+                alert(false, "A", &[("requests", "9")], 500.0, 7200.0),
+                alert(true, "A", &[("requests", "8")], -1800.0, 550.0),
+                alert(true, "A", &[("requests", "10")], 550.0, 7200.0),
+            ]
+        ));
     }
 
     #[test]
