@@ -1,5 +1,6 @@
 //! What a user does, through the two binaries, against a real engine.
 
+mod alerting;
 mod breaks;
 mod browser;
 mod faults;

@@ -55,6 +55,11 @@ impl Judge for Resolved {
             return Finding::new(false, false, "nobody is told of any incident, so nothing could end".to_owned());
         }
         let observed = format!("of {told} incidents that someone is told of, the alert of {ended} ends in time");
-        if ended == told { Finding::new(true, false, observed) } else { Finding::partial(share(ended, told), observed) }.with(evidence)
+        let finding = match ended {
+            0 => Finding::new(false, false, observed),
+            ended if ended == told => Finding::new(true, false, observed),
+            ended => Finding::partial(share(ended, told), observed),
+        };
+        finding.with(evidence)
     }
 }

@@ -33,7 +33,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use self::platform::{Artifact, Platform};
-use crate::history::{HistoryError, Manifest, Recorder, Rules, What};
+use crate::history::{HistoryError, Manifest, Monitoring, Recorder, Rules, What};
 use clock::Clock;
 use conductor::{Conductor, get, readiness};
 use driver::{Driver, Seen};
@@ -57,6 +57,11 @@ const ORACLE_MIB: u64 = 512;
 /// The trusted services that an exam cannot do without.
 const PAGER: &str = "pager";
 const DRIVER: &str = "driver";
+
+/// What a replay needs of a submission's files. An exam keeps it beside its recording, which others may be replayed on as well.
+pub fn monitoring(files: &Files, vetted: &Vetted, exercise: &Exercise) -> Monitoring {
+    recording::monitoring(files, exercise, &Submitted::new(vetted, exercise))
+}
 
 /// Why an exam was not held, or not to its end.
 #[derive(Debug, thiserror::Error)]
