@@ -108,6 +108,8 @@ impl<'a> Named<'a> {
 
     /// The alerts that may be the one of these labels, and fire because of the incident: they began to between its onset and a moment, and
     /// none that may be it fires in the same time without the incident. Where relabelling left none that agrees, each of the name may be it.
+    /// Beside it everything fires that fires at that moment without the incident: what does something else then, as an alert with its value
+    /// in a label, tells nothing.
     fn because(&self, labels: &BTreeMap<String, String>, at_s: f64, end_s: f64) -> Vec<(u64, &'a AlertLine)> {
         let began = |alert: &AlertLine| firing(alert).iter().any(|(from, _)| (0.0..=at_s).contains(from));
         let is_known = self.incident.iter().any(|(_, alert)| agrees(alert, labels) && began(alert));
@@ -117,6 +119,11 @@ impl<'a> Named<'a> {
             let is_cut = alert.changes_total > alert.changes.len() && alert.changes.last().is_none_or(|last| last.at_s < at_s);
             is_cut || firing(alert).iter().any(|(from, _)| *from < end_s)
         };
+        let fires_then = |alert: &AlertLine| firing(alert).iter().any(|(from, to)| *from <= at_s && at_s < *to);
+        let is_beside = |twin: &AlertLine| self.incident.iter().any(|(_, alert)| alert.labels == twin.labels && fires_then(alert));
+        if self.twin.iter().any(|twin| fires_then(twin) && !is_beside(twin)) {
+            return Vec::new();
+        }
         if self.twin.iter().any(|alert| may_be(alert) && fires_anyway(alert)) {
             return Vec::new();
         }
