@@ -363,3 +363,6 @@ fn name(text: &str) -> String {
     }
     cut
 }
+
+#[cfg(test)]
+mod tests;

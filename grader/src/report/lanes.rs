@@ -44,7 +44,7 @@ pub(super) struct Lanes {
     words: String,
     fault: Option<Fault>,
     deadline: Option<Text>,
-    lanes: Vec<Row>,
+    rows: Vec<Row>,
     alerts: Vec<Bars>,
     /// How many alerts are not drawn.
     more: usize,
@@ -102,7 +102,7 @@ struct Bars {
     name: String,
     class: &'static str,
     title: String,
-    bars: Vec<(f64, f64)>,
+    stretches: Vec<(f64, f64)>,
     note: Option<Text>,
 }
 
@@ -161,7 +161,7 @@ impl Lanes {
         let more = scene.alerts_total - scene.alerts.len();
         let more_y = alerts_top + ROW * count_of(alerts.len());
         let bottom = more_y + if more > 0 { ROW } else { 0.0 } - 4.0;
-        let lanes = scene.lanes.iter().enumerate().map(|(index, lane)| Row::new(lane, lanes_top + LANE * count_of(index), &scale, is_quiet));
+        let rows = scene.lanes.iter().enumerate().map(|(index, lane)| Row::new(lane, lanes_top + LANE * count_of(index), &scale, is_quiet));
         Some(Self {
             id: episode.id.clone(),
             width: WIDTH,
@@ -175,7 +175,7 @@ impl Lanes {
             words: words(scene, episode, is_quiet),
             fault: (!is_quiet).then(|| fault(scene, &scale)),
             deadline: episode.deadline.as_ref().map(|deadline| Text::beside(scale.x(deadline.within_s), DEADLINE_TEXT, due(deadline), 5.0)),
-            lanes: lanes.collect(),
+            rows: rows.collect(),
             alerts,
             more,
             more_y,
@@ -252,13 +252,13 @@ impl Bars {
         };
         let seen = fired.spans.iter().filter(|(from, to)| *to >= scale.from && *from <= scale.to);
         // A short stretch is still seen.
-        let bars: Vec<(f64, f64)> = seen.map(|(from, to)| (scale.x(*from), round((scale.x(*to) - scale.x(*from)).max(2.0)))).collect();
-        let later = if bars.is_empty() { fired.spans.first().map(|(from, _)| format!("only {}", when(*from))) } else { None };
+        let stretches: Vec<(f64, f64)> = seen.map(|(from, to)| (scale.x(*from), round((scale.x(*to) - scale.x(*from)).max(2.0)))).collect();
+        let later = if stretches.is_empty() { fired.spans.first().map(|(from, _)| format!("only {}", when(*from))) } else { None };
         let note = later.unwrap_or_else(|| note.to_owned());
-        let x = bars.first().map_or(LEFT, |(x, _)| *x);
+        let x = stretches.first().map_or(LEFT, |(x, _)| *x);
         let title = format!("{}: {}{}{note}", fired.name, spans(fired), if note.is_empty() { "" } else { "; " });
         let note = (!note.is_empty()).then(|| Text::beside(x, y + 12.5, note, 4.0));
-        Self { y, name: fitting(&fired.name), class, title, bars, note }
+        Self { y, name: fitting(&fired.name), class, title, stretches, note }
     }
 }
 
@@ -280,14 +280,19 @@ fn fitting(name: &str) -> String {
 fn spans(fired: &Fired) -> String {
     match fired.spans.as_slice() {
         [] => "did not fire".to_owned(),
-        [(from, to)] => format!("fired from {} to {}", when(*from), when(*to)),
-        [(from, _), .., (_, to)] => format!("fired {} times from {} to {}", fired.spans.len(), when(*from), when(*to)),
+        [(from, to)] => format!("fired from {} to {}", moment(*from), moment(*to)),
+        [(from, _), .., (_, to)] => format!("fired {} times from {} to {}", fired.spans.len(), moment(*from), moment(*to)),
     }
 }
 
 /// A moment in words.
+fn moment(at_s: f64) -> String {
+    if at_s < 0.0 { format!("{} before the onset", said(-at_s)) } else { said(at_s) }
+}
+
+/// A moment in words, as when something happened.
 fn when(at_s: f64) -> String {
-    if at_s < 0.0 { format!("{} before", said(-at_s)) } else { format!("after {}", said(at_s)) }
+    if at_s < 0.0 { moment(at_s) } else { format!("after {}", said(at_s)) }
 }
 
 /// What the picture shows, in words.
