@@ -45,6 +45,7 @@ use serde::{Deserialize, Serialize};
 use crate::exam::Exam;
 use crate::history::{History, PhaseRecord, Phases, What};
 use control::{Control, PAGED, REPLAYED, SERVED};
+pub(crate) use played::{Played, Told, Trace, said};
 pub(crate) use view::View;
 
 pub use figure::{Figure, Unit};

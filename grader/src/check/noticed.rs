@@ -82,8 +82,13 @@ impl Judge for Noticed {
                         Evidence::of_replay(vec![number], format!("{} is told too, but fires without the incident, or did before", names.join(", ")))
                     })
                     .collect();
-                let but = if unrelated.is_empty() { "" } else { " because of it; some are told of what happens without it too" };
-                Finding::new(false, false, format!("nobody is told{but}")).with(unrelated)
+                let late = told.iter().find(|one| ["page", "ticket"].contains(&one.urgency));
+                let but = match late {
+                    Some(one) => format!(" as asked for: `/{}` only after {}, by `{}`", one.urgency, said(one.at_s), one.alert),
+                    None if unrelated.is_empty() => String::new(),
+                    None => " because of it; some are told of what happens without it too".to_owned(),
+                };
+                Finding::new(false, false, format!("nobody is told{but}")).with(late.map(evidence)).with(unrelated)
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::exam::Receiver;
 use crate::history::{AlertLine, Change, Count, Line, Notification, PanelLine, TraceLine};
 
 /// The replay of a history.
-pub(super) struct Played<'a> {
+pub(crate) struct Played<'a> {
     lines: &'a [Line],
 }
 
@@ -15,8 +15,8 @@ pub(super) struct Played<'a> {
 const STRANGERS: usize = 3;
 
 /// A trace of it.
-pub(super) struct Trace<'a> {
-    pub(super) line: &'a TraceLine,
+pub(crate) struct Trace<'a> {
+    pub(crate) line: &'a TraceLine,
     /// Its dashboard queries with the numbers of their lines.
     pub(super) panels: Vec<(u64, &'a PanelLine)>,
     notifications: Vec<(u64, &'a Notification)>,
@@ -53,7 +53,7 @@ impl<'a> Played<'a> {
     }
 
     /// A trace, if it was played.
-    pub(super) fn trace(&self, id: &str) -> Option<Trace<'a>> {
+    pub(crate) fn trace(&self, id: &str) -> Option<Trace<'a>> {
         self.traces().find(|trace| trace.line.trace == id)
     }
 
@@ -176,7 +176,7 @@ impl<'a> Trace<'a> {
 
     /// The messages, of the incident's time and from its onset to the end of the fault, that tell of an alert because of the incident: line,
     /// moment, urgency and the alert's name, in order of time.
-    pub(super) fn told(&self) -> Vec<Told<'a>> {
+    pub(crate) fn told(&self) -> Vec<Told<'a>> {
         let mut told: Vec<Told<'a>> = Vec::new();
         for (number, one) in self.notifications.iter().copied().filter(|(_, one)| !one.twin && self.is_during(one.at_s)) {
             let about = one.alerts.iter().filter(|alert| alert.status == "firing").find_map(|alert| {
@@ -200,16 +200,38 @@ impl<'a> Trace<'a> {
     }
 }
 
+/// What pictures of a replay need of its judgement.
+impl<'a> Played<'a> {
+    /// The replay of some lines; nothing where the submission's files were refused or the grader ended it.
+    pub(crate) fn of(lines: &'a [Line]) -> Option<Self> {
+        let is_none = lines.iter().any(|line| matches!(line, Line::LoadError(_) | Line::Ended(_)));
+        (!is_none).then_some(Self { lines })
+    }
+}
+
+/// What pictures of a trace need of its judgement.
+impl Trace<'_> {
+    /// Whether an alert that fires by a moment does so because of the incident.
+    pub(crate) fn is_because(&self, name: &str, labels: &BTreeMap<String, String>) -> bool {
+        self.alerts.get(name).is_some_and(|named| !named.because(labels, self.line.to_s, self.line.end_s).is_empty())
+    }
+
+    /// When an alert fires: from, to.
+    pub(crate) fn spans(&self, alert: &AlertLine) -> Vec<(f64, f64)> {
+        firing(alert).into_iter().map(|(from, to)| (from, to.min(self.line.to_s))).collect()
+    }
+}
+
 /// A message because of an incident.
-pub(super) struct Told<'a> {
-    pub(super) number: u64,
-    pub(super) at_s: f64,
-    pub(super) urgency: &'a str,
-    pub(super) alert: &'a str,
+pub(crate) struct Told<'a> {
+    pub(crate) number: u64,
+    pub(crate) at_s: f64,
+    pub(crate) urgency: &'a str,
+    pub(crate) alert: &'a str,
 }
 
 /// A length of time as people say it: `7 min`, `3 h 20 min`.
-pub(super) fn said(seconds: f64) -> String {
+pub(crate) fn said(seconds: f64) -> String {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an incident lasts days, not ages")]
     let minutes = (seconds.max(0.0) / 60.0).ceil() as u64;
     match (minutes / 60, minutes % 60) {

@@ -4,6 +4,7 @@ use minijinja::value::{Serde, Value};
 use minijinja::{AutoEscape, Environment, HtmlEscape, UndefinedBehavior, context};
 
 use super::Report;
+use super::lanes::Lanes;
 use super::markdown::points;
 use super::picture::Picture;
 
@@ -14,6 +15,12 @@ pub(super) fn render(report: &Report) -> Result<String, minijinja::Error> {
     environment.add_filter("code", code);
     environment.add_template("report.html", include_str!("report.html"))?;
     let rows: Vec<_> = report.checks.iter().map(|check| context! { points => points(check), check => Serde(check) }).collect();
+    let replayed = report.replayed.as_ref().map(|replayed| {
+        let drawn = |episode, is_quiet| context! { episode => Serde(episode), picture => Serde(Lanes::new(episode, is_quiet)) };
+        let mut episodes: Vec<_> = replayed.incidents.iter().map(|incident| drawn(incident, false)).collect();
+        episodes.push(drawn(&replayed.quiet, true));
+        episodes
+    });
     environment.get_template("report.html")?.render(context! {
         report => Serde(report),
         rows => rows,
@@ -22,6 +29,7 @@ pub(super) fn render(report: &Report) -> Result<String, minijinja::Error> {
         open => Serde(report.open()),
         started => report.started.get(..16).unwrap_or(&report.started).replace('T', " "),
         picture => Serde(Picture::new(report)),
+        replayed => replayed,
     })
 }
 

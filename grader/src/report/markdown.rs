@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{BreakState, CheckReport, Report};
+use crate::check::said;
 
 pub(super) fn render(report: &Report) -> String {
     let mut text = format!("# {}\n\n**{}**\n", escape(&report.title), escape(&report.sentence()));
@@ -29,6 +30,18 @@ pub(super) fn render(report: &Report) -> String {
         let _ = write!(text, "- **{}** {}{word}{anew}: {}", one.check.requirement, escape(&one.check.title), escape(&one.check.observed));
         let explains: Vec<String> = one.explains.iter().map(|title| escape(title)).collect();
         let _ = writeln!(text, "{}", if explains.is_empty() { String::new() } else { format!(". Because of it: {}", explains.join(", ")) });
+    }
+    if let Some(replayed) = &report.replayed {
+        text.push_str("\n## Incidents, replayed\n\n| incident | asked for | told after | by |\n|---|---|---|---|\n");
+        for one in &replayed.incidents {
+            let (after, by) = match (one.first(), &one.scene) {
+                (Some(first), _) => (format!("{}, at `/{}`", said(first.at_s), first.urgency), first.alert.as_str()),
+                (None, Some(_)) => ("nobody".to_owned(), ""),
+                (None, None) => ("not replayed".to_owned(), ""),
+            };
+            let asked = one.asked.as_deref().unwrap_or_default();
+            let _ = writeln!(text, "| {} | {} | {} | {} |", escape(&one.title), escape(asked), escape(&after), escape(by));
+        }
     }
     let _ = write!(text, "\n## All checks\n\n| | requirement | verdict | points | seen |\n|---|---|---|---|---|\n");
     for check in &report.checks {

@@ -1,7 +1,9 @@
 //! The report: one value, made from a history alone, and one file a format that it is written in.
 
 mod html;
+mod incidents;
 mod json;
+mod lanes;
 mod markdown;
 mod picture;
 mod terminal;
@@ -19,6 +21,7 @@ use crate::check::{Exhibit, Figure, Judgement, Verdict, Window, judge, rules};
 use crate::history::{BreakRecord, History, What};
 use crate::score::{Item, Outcome, Part, Score, score};
 
+pub use incidents::{Deadline, Episode, Fired, First, Lane, Message, Replayed, Scene, Standing};
 pub use terminal::table;
 pub use timeline::{Fault, PhaseSpan, Second, Timeline};
 
@@ -54,6 +57,8 @@ pub struct Report {
     pub notes: Vec<String>,
     /// The exam, second by second.
     pub timeline: Timeline,
+    /// What was replayed after the exam; nothing where the exam has no replay.
+    pub replayed: Option<Replayed>,
     /// The digest of the exercise.
     pub exercise_digest: String,
     /// The seed from which the exam was drawn.
@@ -213,6 +218,7 @@ impl Report {
             restored,
             notes,
             timeline: Timeline::new(history, &exam),
+            replayed: Replayed::new(history, &exam, &rubric, &judgements),
             exercise_digest: manifest.exercise_digest.clone(),
             exam_seed: manifest.exam_seed.clone(),
             grader_version: manifest.grader_version.clone(),
@@ -281,7 +287,9 @@ fn word(verdict: &Verdict) -> &'static str {
 
 /// A text that may be a submission's, without control codes or direction marks, and not endless.
 fn clean(text: &str) -> String {
-    let is_odd = |c: char| (c.is_control() && c != '\n') || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let is_odd = |c: char| {
+        (c.is_control() && c != '\n') || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
     let mut cleaned: String = text.chars().take(LIMIT).map(|c| if is_odd(c) { '\u{fffd}' } else { c }).collect();
     if text.chars().nth(LIMIT).is_some() {
         cleaned.push_str(" ...");

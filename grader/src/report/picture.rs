@@ -90,9 +90,9 @@ struct Piece {
 
 /// A text at a place.
 #[derive(Serialize)]
-struct Label {
-    x: f64,
-    label: String,
+pub(super) struct Label {
+    pub(super) x: f64,
+    pub(super) label: String,
 }
 
 /// Where a second of the exam is.
@@ -234,12 +234,13 @@ fn ticks(scale: &Scale) -> Vec<Label> {
     ticks
 }
 
-fn letters(text: &str) -> f64 {
+/// How wide a text is, about.
+pub(super) fn letters(text: &str) -> f64 {
     count_of(text.chars().count()) * LETTER
 }
 
 /// To a tenth of a unit: a shorter file, and the same bytes everywhere.
-fn round(value: f64) -> f64 {
+pub(super) fn round(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }
 
@@ -248,7 +249,7 @@ fn float(value: u64) -> f64 {
     value as f64
 }
 
-#[allow(clippy::cast_precision_loss, reason = "requests of a second, letters of a label")]
-fn count_of(value: usize) -> f64 {
+#[allow(clippy::cast_precision_loss, reason = "requests of a second, letters of a label, rows")]
+pub(super) fn count_of(value: usize) -> f64 {
     value as f64
 }
