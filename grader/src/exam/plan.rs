@@ -500,7 +500,7 @@ mod tests {
             .replacen("id: wrong-version, steady_after_seconds: 1", "id: outage, steady_after_seconds: 8", 1);
         let said = refused(&text);
         for expected in [
-            "no step shows the signature `drought`; known: dead-replica, restart, outage,",
+            "no step shows the signature `drought`; known: dead-replica, restart, store-failing,",
             "no step shows the signature `nap`",
             "there is another trace `error-burst`",
             "there is another trace `quiet`",
