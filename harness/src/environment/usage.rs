@@ -73,7 +73,7 @@ impl Usage {
             (now.busy.saturating_sub(before.busy), others)
         });
         self.machine = now;
-        let of = std::mem::replace(&mut self.looked, Instant::now()).elapsed() * u32::try_from(processors).unwrap_or(1);
+        let of = std::mem::replace(&mut self.looked, Instant::now()).elapsed() * processors;
         Ok(Spent { used: Duration::from_nanos(used), of, machine })
     }
 }
