@@ -75,8 +75,6 @@ enum Held {
     Service { fault: Disturbance, role: String },
     /// Transactions are drifted.
     Drift,
-    /// Users ask more or less often.
-    Rate,
     /// The feature store has a fault.
     Features(FeatureFault),
     /// The registry's alias points elsewhere.
@@ -89,7 +87,7 @@ impl Held {
         match self {
             Self::Service { role, .. } => Some(role.clone()),
             Self::Alias { restart, .. } => restart.clone(),
-            Self::Drift | Self::Rate | Self::Features(_) => None,
+            Self::Drift | Self::Features(_) => None,
         }
     }
 }
@@ -98,7 +96,8 @@ impl Conductor<'_> {
     /// Conducts the exam from the first phase to the last, under one stream of traffic.
     pub(super) async fn conduct(&mut self) -> Result<(), ExamError> {
         self.usual_rows().await?;
-        self.traffic(self.exam.rate_per_second).await?;
+        let request = self.submitted.inference(self.exercise, self.exam.timeout_ms);
+        self.driver.tell(&Command::Traffic { request, rate_per_second: self.exam.rate_per_second }).await?;
         let phases = self.phases.clone();
         for (index, phase) in phases.iter().enumerate() {
             self.progress.step(format!("phase {} of {}: {}", index + 1, phases.len(), phase.title));
@@ -177,10 +176,6 @@ impl Conductor<'_> {
                 }
                 Step::Crash { role } => self.crash(phase, role).await?,
                 Step::Drift {} => self.drift(phase, faults).await?,
-                Step::Rate { per_second } => {
-                    faults.push(Held::Rate);
-                    self.traffic(*per_second).await?;
-                }
                 Step::Features { fault } => self.disturb_features(phase, *fault, faults).await?,
                 Step::Publish { artifact, digest } => self.publish(artifact, *digest).await?,
                 Step::Promote { restart } => self.promote(phase, restart.as_deref(), faults).await?,
@@ -318,12 +313,6 @@ impl Conductor<'_> {
         self.record(What::FaultBegan { phase: phase.id.clone(), fault: DRIFT.to_owned(), target: USERS.to_owned() }).await
     }
 
-    /// Lets users ask so often from now on.
-    async fn traffic(&self, rate_per_second: f64) -> Result<(), ExamError> {
-        let request = self.submitted.inference(self.exercise, self.exam.timeout_ms);
-        self.driver.tell(&Command::Traffic { request, rate_per_second }).await
-    }
-
     /// Lets users ask about transactions like those of training.
     async fn usual_rows(&self) -> Result<(), ExamError> {
         self.driver.tell(&Command::Use { first: 0, count: self.exam.rows }).await
@@ -375,7 +364,6 @@ impl Conductor<'_> {
                 self.usual_rows().await?;
                 self.record(What::FaultEnded { fault: DRIFT.to_owned(), target: USERS.to_owned() }).await
             }
-            Held::Rate => self.traffic(self.exam.rate_per_second).await,
             Held::Features(fault) => {
                 self.platform.fault(None).await?;
                 self.record(What::FaultEnded { fault: fault.name().to_owned(), target: "features".to_owned() }).await

@@ -325,8 +325,7 @@ impl Sitting<'_> {
         // What a candidate wrote at home is theirs.
         let bounded = if self.token.is_some() { self.submitted.names() } else { Vec::new() };
         // What a shadow uses is the submission's doing: it scrapes what it is told to.
-        let shadow = platform.iter().find(|(_, service)| service.shadows.is_some()).map(|(name, _)| name);
-        let counted: Vec<String> = bounded.iter().chain(shadow).cloned().collect();
+        let counted: Vec<String> = bounded.iter().chain(self.shadow()).cloned().collect();
         listeners.spawn(machine::watch(environment.clone(), bounded, counted, recorder.clone()));
         let driver = Driver::open(input, output, clock, answer::Inference::of(self.exercise), recorder.clone(), send).await?;
         let inputs = &self.exercise.manifest.inputs;
@@ -399,10 +398,14 @@ impl Sitting<'_> {
         Ok(())
     }
 
+    /// The trusted service that scrapes what the submission's Prometheus does.
+    fn shadow(&self) -> Option<&String> {
+        self.exercise.manifest.platform.iter().find(|(_, service)| service.shadows.is_some()).map(|(name, _)| name)
+    }
+
     /// Keeps what a replay is made of, where there will be one.
     async fn keep(&self, clock: Clock, recorder: &Recorder) -> Result<(), ExamError> {
-        let shadow = self.exercise.manifest.platform.iter().find(|(_, service)| service.shadows.is_some());
-        if let (Some(history), Some((shadow, _))) = (self.history, shadow) {
+        if let (Some(history), Some(shadow)) = (self.history, self.shadow()) {
             recording::keep_monitoring(history, &recording::monitoring(self.files, self.exercise, self.submitted))?;
             recording::take(self.environment, shadow, clock, recorder, history).await?;
         }

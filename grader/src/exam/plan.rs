@@ -228,12 +228,6 @@ pub enum Step {
     },
     /// Lets users ask about drifted transactions, to the end of the phase.
     Drift {},
-    /// Lets users ask more or less often, to the end of the phase.
-    Rate {
-        /// Requests a second.
-        #[schemars(range(min = 1, max = 500))]
-        per_second: f64,
-    },
     /// Gives the feature store a fault, and holds it to the end of the phase.
     Features {
         /// Which.
