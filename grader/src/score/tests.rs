@@ -138,22 +138,43 @@ proptest! {
     }
 
     #[test]
-    fn a_repair_that_shows_what_else_is_broken_never_costs(starts in each(start()), share in 0.0..1.0, which in 0..RUBRIC.checks.len()) {
-        // All guards fail, and all repairs are partly done: raising one lets every guard that needs it cost more.
-        let variant = variant(&RUBRIC, &starts);
-        let mut verdicts: Vec<Verdict> =
-            starts.iter().map(|start| if *start == Start::Broken { Verdict::Partial { share } } else { Verdict::Failed }).collect();
-        let before = score(&judged(&RUBRIC, &verdicts), &RUBRIC, &variant);
-        verdicts[which] = PASSED;
-        let after = score(&judged(&RUBRIC, &verdicts), &RUBRIC, &variant);
-        prop_assert!(after.low >= before.low, "{before:?}\n{after:?}");
+    fn a_repair_that_shows_what_else_is_broken_never_costs(
+        verdicts in each(verdict()), which in 0..RUBRIC.checks.len(), other in 0..RUBRIC.checks.len(), minutes in 1..40_u32
+    ) {
+        // One that earns little, beside one that earns enough to lose some of it.
+        let (which, other) = (&RUBRIC.checks[which].id, &RUBRIC.checks[other].id);
+        prop_assume!(which != other);
+        let variant = broken(&[(which, 1), (other, minutes)]);
+        let with = |verdict: Verdict| {
+            let mut judgements = judged(&RUBRIC, &verdicts);
+            judgements.insert(other.clone(), judgement(PASSED));
+            judgements.insert(which.clone(), judgement(verdict));
+            score(&judgements, &RUBRIC, &variant)
+        };
+        let (before, after) = (with(Verdict::Failed), with(PASSED));
+        prop_assert!(after.low >= before.low && after.high >= before.high, "{before:?}\n{after:?}");
     }
 }
 
-/// A variant in which some checks were broken, each by a break of its own.
-fn broken(ids: &[&str]) -> Manifest {
-    let record = |id: &&str| ((*id).to_owned(), BreakRecord { title: String::new(), minutes: 10, fails: [(*id).to_owned()].into() });
-    Manifest { breaks: ids.iter().map(record).collect(), baseline: ids.iter().map(|id| (*id).to_owned()).collect(), ..whole() }
+/// A variant in which some checks were broken, each by a break of its own that takes so many minutes.
+fn broken(checks: &[(&str, u32)]) -> Manifest {
+    let record = |(id, minutes): &(&str, u32)| {
+        let one = BreakRecord { title: String::new(), minutes: *minutes, fails: [(*id).to_owned()].into() };
+        ((*id).to_owned(), one)
+    };
+    Manifest { breaks: checks.iter().map(record).collect(), baseline: checks.iter().map(|(id, _)| (*id).to_owned()).collect(), ..whole() }
+}
+
+#[test]
+fn guards_that_need_the_same_repair_cost_no_more_than_it_earns() {
+    // They stand on three different roots.
+    let guards = ["kill-survived", "deploy-good", "burst-paged"];
+    let with = |ready: Verdict| {
+        let mut found = guards.map(|id| (id, Verdict::Failed)).to_vec();
+        found.push(("replicas-ready", ready));
+        score(&passed_but(&RUBRIC, &found), &RUBRIC, &broken(&[("replicas-ready", 1), ("memory-budget", 19)])).low
+    };
+    assert_eq!((with(Verdict::Failed), with(PASSED)), (95.0, 95.0));
 }
 
 #[test]
@@ -161,7 +182,7 @@ fn a_guard_costs_at_most_what_the_repairs_that_it_needs_have_earned() {
     let earned = |page: Verdict, others: &[&'static str]| {
         let mut found = vec![("page-arrives", page)];
         found.extend(others.iter().map(|id| (*id, Verdict::Failed)));
-        score(&passed_but(&RUBRIC, &found), &RUBRIC, &broken(&["page-arrives", "memory-budget"])).low
+        score(&passed_but(&RUBRIC, &found), &RUBRIC, &broken(&[("page-arrives", 10), ("memory-budget", 10)])).low
     };
     let told = &["burst-paged", "outage-paged", "latency-paged"];
     // Nobody is paged, so nobody is paged of anything.

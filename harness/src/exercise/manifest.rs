@@ -353,7 +353,7 @@ pub struct Break {
     pub difficulty: Difficulty,
     /// How long a good candidate needs.
     pub minutes: u32,
-    /// The checks that fail with this break alone: exactly these.
+    /// The checks that fail with this break alone: exactly these, beside checks of the replay that need one of them.
     #[schemars(length(min = 1))]
     pub fails: BTreeSet<String>,
     /// Breaks whose symptoms cannot be seen beside this one: no seed picks both.
