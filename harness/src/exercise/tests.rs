@@ -227,7 +227,7 @@ fn what_does_not_fit_together_is_told_with_its_place() {
             "breaks/hang-unnoticed.yaml",
             "masks: [balancer-timeout]",
             "masks: [balancer]",
-            &["hang-unnoticed.yaml:7:9: there is no break `balancer` (known: alias-f"][..],
+            &["hang-unnoticed.yaml:7:9: there is no break `balancer` (known: alerts-l"][..],
         ),
         (
             "breaks/blocking-call.yaml",
