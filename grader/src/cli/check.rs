@@ -14,7 +14,7 @@ use harness::{exercise, images, submission};
 use serde_json::json;
 
 use super::{CliError, run};
-use crate::check::{Judgement, Kind, Rubric, Verdict, judge};
+use crate::check::{Check, Judgement, Kind, Rubric, Verdict, judge};
 use crate::exam::{Exam, Rehearsal};
 use crate::history::History;
 use crate::score::Outcome;
@@ -87,10 +87,12 @@ impl Arguments {
     }
 }
 
-/// The short exam, and the checks that it can say something about: ringing is for grading.
+/// The short exam, and the checks that it can say something about: ringing and replaying is for grading.
 fn at_home(exam: &Exam, mut rubric: Rubric) -> (Exam, Rubric) {
     let exam = exam.at_home();
-    rubric.checks.retain(|check| !matches!(check.kind, Kind::Wiring(_)) && exam.phases.iter().any(|phase| phase.id == check.phase));
+    let is_said =
+        |check: &Check| !matches!(check.kind, Kind::Wiring(_)) && !check.is_replayed() && exam.phases.iter().any(|phase| phase.id == check.phase);
+    rubric.checks.retain(is_said);
     (exam, rubric)
 }
 
@@ -120,9 +122,9 @@ fn tell(exercise: &Exercise, rubric: &Rubric, judgements: &BTreeMap<String, Judg
     }
     let (met, all) = (judged().filter(|(_, judgement)| matches!(judgement.verdict, Verdict::Passed { .. })).count(), rubric.checks.len());
     output::print(format_args!(
-        "\n{met} of {all} basics are met. Deaths, faults of the feature store, releases and rollbacks are tried by `make grade` only;"
+        "\n{met} of {all} basics are met. Deaths, faults of the feature store, releases, rollbacks and what alerts do at work are tried by\n`make grade` only;"
     ))?;
-    output::print("brief.md says what is asked for there, and everything of it can be tried here by hand.")
+    output::print("brief.md says what is asked for there.")
 }
 
 /// A text that may be a submission's, for a terminal.
