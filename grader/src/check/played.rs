@@ -1,9 +1,9 @@
 //! What checks of the replay have in common: whether there is one, and who was told what in a trace.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Evidence, Finding, View};
-use crate::exam::Receiver;
+use crate::exam::{QUIET, Receiver};
 use crate::history::{AlertLine, Change, Count, Line, Notification, PanelLine, TraceLine};
 
 /// The replay of a history.
@@ -24,6 +24,8 @@ pub(crate) struct Trace<'a> {
     counts: Vec<&'a Count>,
     /// By name; only those of which the twin says enough.
     alerts: BTreeMap<&'a str, Named<'a>>,
+    /// Names of alerts that page on the quiet day as well.
+    cried: BTreeSet<&'a str>,
 }
 
 /// The replay that a view's history has; else why there can be none, which is the submission's doing: what is ours is a control.
@@ -55,6 +57,15 @@ impl<'a> Played<'a> {
     /// A trace, if it was played.
     pub(crate) fn trace(&self, id: &str) -> Option<Trace<'a>> {
         self.traces().find(|trace| trace.line.trace == id)
+    }
+
+    /// Names of alerts that page on the quiet day: who is woken by them then learns nothing from one more. Of a carpet of thresholds some is
+    /// crossed in any incident and not in its twin.
+    fn cried(&self) -> BTreeSet<&'a str> {
+        let page = Receiver::Page.name();
+        let is_cry = |one: &&Notification| one.trace == QUIET && !one.twin && one.urgency == page && one.status == "firing";
+        let cries = self.lines.iter().filter_map(|line| if let Line::Notification(one) = line { Some(one).filter(is_cry) } else { None });
+        cries.flat_map(|one| one.alerts.iter().filter_map(|alert| Some(alert.labels.get("alertname")?.as_str()))).collect()
     }
 
     /// Every trace that was played.
@@ -133,7 +144,8 @@ impl<'a> Named<'a> {
 
 impl<'a> Trace<'a> {
     fn new(played: &Played<'a>, line: &'a TraceLine) -> Self {
-        let mut trace = Self { line, notifications: Vec::new(), panels: Vec::new(), counts: Vec::new(), alerts: BTreeMap::new() };
+        let mut trace =
+            Self { line, notifications: Vec::new(), panels: Vec::new(), counts: Vec::new(), alerts: BTreeMap::new(), cried: played.cried() };
         let id = &line.trace;
         for (number, line) in played.numbered() {
             match line {
@@ -181,6 +193,9 @@ impl<'a> Trace<'a> {
         for (number, one) in self.notifications.iter().copied().filter(|(_, one)| !one.twin && self.is_during(one.at_s)) {
             let about = one.alerts.iter().filter(|alert| alert.status == "firing").find_map(|alert| {
                 let name = alert.labels.get("alertname")?;
+                if one.urgency == Receiver::Page.name() && self.cried.contains(name.as_str()) {
+                    return None;
+                }
                 let because = self.alerts.get(name.as_str())?.because(&alert.labels, one.at_s, self.line.end_s);
                 (!because.is_empty()).then_some(name.as_str())
             });

@@ -40,6 +40,13 @@ fn what_fires_anyway_notices_nothing() {
     let judged = judge(&with_alerts("error-burst", &[page("Burn").at(6.0).also_in_twin()])).expect("the rules are right");
     assert_eq!(judged["burst-paged"].observed, "nobody is told because of it; some are told of what happens without it too");
     assert_eq!(judged["burst-paged"].evidence.len(), 1);
+    // Of a carpet of thresholds some is crossed in any incident, and others on a quiet day.
+    let mut carpet = with_alerts("error-burst", &[page("Above").at(6.0).with(&[("series", "5xx")])]);
+    let sent = labels(&[("alertname", "Above"), ("series", "2xx")]);
+    let notified = crate::history::NotifiedAlert { labels: sent, status: "firing".to_owned() };
+    assert_eq!(verdict(&carpet, "burst-paged"), PASSED);
+    carpet.replay.as_mut().expect("there is one").push(message("quiet", false, 90.0, "page", "firing", vec![notified]));
+    assert_eq!((verdict(&carpet, "burst-paged"), verdict(&carpet, "quiet-day")), (Verdict::Failed, Verdict::Failed));
     // In a message with one that always fires a genuine one counts.
     let always = page("Always").at(-30.0);
     assert_eq!(burst(&[always.clone(), page("Burn").at(6.0).in_a_message_with(&always)]), PASSED);
