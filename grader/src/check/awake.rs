@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::played::played;
+use super::played::Played;
 use super::{Control, Evidence, Finding, Judge, REPLAYED, View};
 use crate::exam::Receiver;
 use crate::history::{Line, Muted};
@@ -23,10 +23,7 @@ impl Judge for Awake {
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {
-        let played = match played(view) {
-            Ok(played) => played,
-            Err(finding) => return finding,
-        };
+        let played = Played::new(view);
         let is_silent = |muted: &&Muted| muted.hours_per_year > 0.0 && muted.urgencies.iter().any(|urgency| urgency == Receiver::Page.name());
         let silent: Vec<Evidence> = played
             .numbered()

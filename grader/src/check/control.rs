@@ -6,7 +6,7 @@ use crate::exam::Exam;
 use crate::history::{History, Line, Missing, What};
 
 /// A request that left later than this was late.
-const LATE_NS: u64 = 20_000_000;
+pub(crate) const LATE_NS: u64 = 20_000_000;
 /// The share of requests that may be late.
 const LATE_SHARE: f64 = 0.02;
 /// So many seconds' worth of requests may be late in any window, however short: one hiccup of the machine's, which users have
@@ -110,7 +110,7 @@ fn punctuality(view: &View<'_>, exam: &Exam) -> Option<String> {
 /// answer for.
 fn replayed(history: &History) -> Option<String> {
     let Some(lines) = &history.replay else { return Some("what was recorded of the metrics was not replayed".to_owned()) };
-    let is_theirs = lines.iter().any(|line| matches!(line, Line::LoadError(_) | Line::Ended(_)));
+    let is_theirs = lines.iter().any(|line| line.refusal().is_some());
     if !is_theirs && !lines.iter().any(|line| matches!(line, Line::Replay(_))) {
         return Some("what was recorded of the metrics was replayed without a result".to_owned());
     }

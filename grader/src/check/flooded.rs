@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::played::played;
+use super::played::Played;
 use super::{Control, Evidence, Figure, Finding, Judge, REPLAYED, View, share};
 use crate::exam::Receiver;
 
@@ -29,10 +29,7 @@ impl Judge for Flooded {
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {
-        let played = match played(view) {
-            Ok(played) => played,
-            Err(finding) => return finding,
-        };
+        let played = Played::new(view);
         // What is not listed counts as if it fell into the fault: who floods someone before it hides what comes then.
         let counted = played.traces().map(|trace| {
             let numbers: Vec<u64> =

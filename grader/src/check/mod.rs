@@ -44,6 +44,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::exam::Exam;
 use crate::history::{History, PhaseRecord, Phases, What};
+pub(crate) use control::LATE_NS;
 use control::{Control, PAGED, REPLAYED, SERVED};
 pub(crate) use played::{Played, Told, Trace, said};
 pub(crate) use view::View;
@@ -320,6 +321,10 @@ fn one(check: &Check, history: &History, phases: &Phases, exam: &Exam) -> Judgem
                 not_graded(control)
             } else if is_without_its_fault(&check.phase, &view, exam) {
                 Finding::new(false, false, "the fault could not be made: no replica was ready, or the phase's time was over".to_owned())
+            } else if check.is_replayed()
+                && let Some(refused) = played::refused(&view)
+            {
+                refused
             } else {
                 judge.judge(&view)
             }

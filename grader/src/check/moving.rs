@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::played::played;
+use super::played::Played;
 use super::{Control, Evidence, Finding, Judge, REPLAYED, View, share};
 use crate::history::{Curve, PanelLine};
 
@@ -40,10 +40,7 @@ impl Judge for Moving {
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {
-        let played = match played(view) {
-            Ok(played) => played,
-            Err(finding) => return finding,
-        };
+        let played = Played::new(view);
         let (mut seen, mut unseen) = (Vec::new(), Vec::new());
         for id in &self.during {
             let moved = played.trace(id).and_then(|trace| {

@@ -7,9 +7,10 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::played::{played, said};
+use super::played::{Played, said};
 use super::{Control, Evidence, Figure, Finding, Judge, REPLAYED, View};
 use crate::exam::Receiver;
+use crate::history::NotifiedAlert;
 
 /// What a late message is worth, and one of another urgency.
 const HALF: f64 = 0.5;
@@ -43,10 +44,7 @@ impl Judge for Noticed {
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {
-        let played = match played(view) {
-            Ok(played) => played,
-            Err(finding) => return finding,
-        };
+        let played = Played::new(view);
         let Some(trace) = played.trace(&self.incident) else {
             return Finding::new(false, false, "the fault's mark on the metrics was not recorded: the phase ended early".to_owned());
         };
@@ -54,7 +52,7 @@ impl Judge for Noticed {
         let limit_s = self.within_minutes * 60.0;
         let is_accepted = |urgency: &str| self.urgencies.iter().any(|one| one.name() == urgency);
         let right = told.iter().find(|one| is_accepted(one.urgency));
-        let other = told.iter().find(|one| one.at_s <= limit_s && ["page", "ticket"].contains(&one.urgency));
+        let other = told.iter().find(|one| one.at_s <= limit_s);
         let evidence = |one: &super::played::Told<'_>| {
             Evidence::of_replay(vec![one.number], format!("`{}` reaches `/{}` after {}", one.alert, one.urgency, said(one.at_s)))
         };
@@ -78,11 +76,11 @@ impl Judge for Noticed {
                     .filter(|(_, one)| trace.is_during(one.at_s))
                     .take(3)
                     .map(|(number, one)| {
-                        let names: Vec<&str> = one.alerts.iter().filter_map(|alert| Some(alert.labels.get("alertname")?.as_str())).collect();
+                        let names: Vec<&str> = one.alerts.iter().filter_map(NotifiedAlert::name).collect();
                         Evidence::of_replay(vec![number], format!("{} is told too, but fires without the incident, or did before", names.join(", ")))
                     })
                     .collect();
-                let late = told.iter().find(|one| ["page", "ticket"].contains(&one.urgency));
+                let late = told.first();
                 let but = match late {
                     Some(one) => format!(" as asked for: `/{}` only after {}, by `{}`", one.urgency, said(one.at_s), one.alert),
                     None if unrelated.is_empty() => String::new(),

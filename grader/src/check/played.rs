@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Evidence, Finding, View};
 use crate::exam::{QUIET, Receiver};
-use crate::history::{AlertLine, Change, Count, Line, Notification, PanelLine, TraceLine};
+use crate::history::{AlertLine, Change, Count, Line, Notification, NotifiedAlert, PanelLine, TraceLine};
 
 /// The replay of a history.
 pub(crate) struct Played<'a> {
     lines: &'a [Line],
+    /// Names of alerts that page on the quiet day: who is woken by them then learns nothing from one more. Of a carpet of thresholds some is
+    /// crossed in any incident and not in its twin.
+    cried: BTreeSet<&'a str>,
 }
 
 /// So many alerts of a rule may fire in a twin with labels that the incident does not have.
@@ -28,27 +31,34 @@ pub(crate) struct Trace<'a> {
     cried: BTreeSet<&'a str>,
 }
 
-/// The replay that a view's history has; else why there can be none, which is the submission's doing: what is ours is a control.
-pub(super) fn played<'a>(view: &View<'a>) -> Result<Played<'a>, Finding> {
-    let lines = view.replay().unwrap_or_default();
-    let refused = |(number, line): (u64, &Line)| match line {
-        Line::LoadError(error) => {
-            let place = if error.line == 0 { String::new() } else { format!(":{}", error.line) };
-            Some((number, format!("`{}`{place}: {}", error.file, error.message)))
-        }
-        Line::Ended(ended) => Some((number, ended.message.clone())),
-        _ => None,
-    };
-    if let Some((number, why)) = (1..).zip(lines).find_map(refused) {
-        return Err(Finding::new(false, false, format!("nothing could be replayed: {why}")).with([Evidence::of_replay(vec![number], why)]));
+/// Why there is no replay of a view's history, which is the submission's doing: what is ours is a control.
+pub(super) fn refused(view: &View<'_>) -> Option<Finding> {
+    let refusal = |(number, line): (u64, &Line)| Some((number, line.refusal()?));
+    if let Some((number, why)) = (1..).zip(view.replay().unwrap_or_default()).find_map(refusal) {
+        return Some(Finding::new(false, false, format!("nothing could be replayed: {why}")).with([Evidence::of_replay(vec![number], why)]));
     }
-    match view.unrecorded() {
-        Some(why) => Err(Finding::new(false, false, format!("the metrics of the submission could not be recorded: {why}"))),
-        None => Ok(Played { lines }),
-    }
+    let unrecorded = |why| Finding::new(false, false, format!("the metrics of the submission could not be recorded: {why}"));
+    view.unrecorded().map(unrecorded)
 }
 
 impl<'a> Played<'a> {
+    /// The replay of a view's history, which was not [`refused`].
+    pub(super) fn new(view: &View<'a>) -> Self {
+        Self::of_lines(view.replay().unwrap_or_default())
+    }
+
+    /// The replay of some lines; nothing where the submission's files were refused or the grader ended it.
+    pub(crate) fn of(lines: &'a [Line]) -> Option<Self> {
+        (!lines.iter().any(|line| line.refusal().is_some())).then(|| Self::of_lines(lines))
+    }
+
+    fn of_lines(lines: &'a [Line]) -> Self {
+        let page = Receiver::Page.name();
+        let is_cry = |one: &&Notification| one.trace == QUIET && !one.twin && one.urgency == page && one.status == "firing";
+        let cries = lines.iter().filter_map(|line| if let Line::Notification(one) = line { Some(one).filter(is_cry) } else { None });
+        Self { lines, cried: cries.flat_map(|one| one.alerts.iter().filter_map(NotifiedAlert::name)).collect() }
+    }
+
     /// Every line with its number.
     pub(super) fn numbered(&self) -> impl Iterator<Item = (u64, &'a Line)> + use<'a> {
         (1..).zip(self.lines)
@@ -56,21 +66,16 @@ impl<'a> Played<'a> {
 
     /// A trace, if it was played.
     pub(crate) fn trace(&self, id: &str) -> Option<Trace<'a>> {
-        self.traces().find(|trace| trace.line.trace == id)
-    }
-
-    /// Names of alerts that page on the quiet day: who is woken by them then learns nothing from one more. Of a carpet of thresholds some is
-    /// crossed in any incident and not in its twin.
-    fn cried(&self) -> BTreeSet<&'a str> {
-        let page = Receiver::Page.name();
-        let is_cry = |one: &&Notification| one.trace == QUIET && !one.twin && one.urgency == page && one.status == "firing";
-        let cries = self.lines.iter().filter_map(|line| if let Line::Notification(one) = line { Some(one).filter(is_cry) } else { None });
-        cries.flat_map(|one| one.alerts.iter().filter_map(|alert| Some(alert.labels.get("alertname")?.as_str()))).collect()
+        Some(Trace::new(self, self.begun().find(|line| line.trace == id)?))
     }
 
     /// Every trace that was played.
     pub(super) fn traces(&self) -> impl Iterator<Item = Trace<'a>> {
-        self.lines.iter().filter_map(|line| if let Line::Trace(trace) = line { Some(Trace::new(self, trace)) } else { None })
+        self.begun().map(|line| Trace::new(self, line))
+    }
+
+    fn begun(&self) -> impl Iterator<Item = &'a TraceLine> + use<'a> {
+        self.lines.iter().filter_map(|line| if let Line::Trace(trace) = line { Some(trace) } else { None })
     }
 }
 
@@ -145,7 +150,7 @@ impl<'a> Named<'a> {
 impl<'a> Trace<'a> {
     fn new(played: &Played<'a>, line: &'a TraceLine) -> Self {
         let mut trace =
-            Self { line, notifications: Vec::new(), panels: Vec::new(), counts: Vec::new(), alerts: BTreeMap::new(), cried: played.cried() };
+            Self { line, notifications: Vec::new(), panels: Vec::new(), counts: Vec::new(), alerts: BTreeMap::new(), cried: played.cried.clone() };
         let id = &line.trace;
         for (number, line) in played.numbered() {
             match line {
@@ -186,18 +191,20 @@ impl<'a> Trace<'a> {
         (0.0..=self.line.end_s).contains(&at_s)
     }
 
-    /// The messages, of the incident's time and from its onset to the end of the fault, that tell of an alert because of the incident: line,
-    /// moment, urgency and the alert's name, in order of time.
+    /// The messages to `page` and `ticket`, of the incident's time and from its onset to the end of the fault, that tell of an alert because of
+    /// the incident: line, moment, urgency and the alert's name, in order of time.
     pub(crate) fn told(&self) -> Vec<Told<'a>> {
         let mut told: Vec<Told<'a>> = Vec::new();
-        for (number, one) in self.notifications.iter().copied().filter(|(_, one)| !one.twin && self.is_during(one.at_s)) {
+        let is_for_people = |one: &Notification| [Receiver::Page, Receiver::Ticket].iter().any(|receiver| receiver.name() == one.urgency);
+        let own = self.notifications.iter().copied().filter(|(_, one)| !one.twin && self.is_during(one.at_s) && is_for_people(one));
+        for (number, one) in own {
             let about = one.alerts.iter().filter(|alert| alert.status == "firing").find_map(|alert| {
-                let name = alert.labels.get("alertname")?;
-                if one.urgency == Receiver::Page.name() && self.cried.contains(name.as_str()) {
+                let name = alert.name()?;
+                if one.urgency == Receiver::Page.name() && self.cried.contains(name) {
                     return None;
                 }
-                let because = self.alerts.get(name.as_str())?.because(&alert.labels, one.at_s, self.line.end_s);
-                (!because.is_empty()).then_some(name.as_str())
+                let because = self.alerts.get(name)?.because(&alert.labels, one.at_s, self.line.end_s);
+                (!because.is_empty()).then_some(name)
             });
             told.extend(about.map(|alert| Told { number, at_s: one.at_s, urgency: &one.urgency, alert }));
         }
@@ -212,15 +219,6 @@ impl<'a> Trace<'a> {
         let Some(named) = self.alerts.get(name) else { return Vec::new() };
         let is_because = |alert: &AlertLine| !named.because(&alert.labels, end_s, end_s).is_empty();
         named.incident.iter().filter(|(_, alert)| still(alert) && is_because(alert)).copied().collect()
-    }
-}
-
-/// What pictures of a replay need of its judgement.
-impl<'a> Played<'a> {
-    /// The replay of some lines; nothing where the submission's files were refused or the grader ended it.
-    pub(crate) fn of(lines: &'a [Line]) -> Option<Self> {
-        let is_none = lines.iter().any(|line| matches!(line, Line::LoadError(_) | Line::Ended(_)));
-        (!is_none).then_some(Self { lines })
     }
 }
 

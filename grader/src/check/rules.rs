@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::played::played;
+use super::played::Played;
 use super::{Control, Evidence, Finding, Judge, REPLAYED, View};
 use crate::history::{Limit, Line, RuleRef};
 
@@ -22,10 +22,7 @@ impl Judge for Rules {
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {
-        let played = match played(view) {
-            Ok(played) => played,
-            Err(finding) => return finding,
-        };
+        let played = Played::new(view);
         let named = |rule: &RuleRef| format!("rule {} of group `{}` in `{}`, `{}`", rule.index + 1, rule.group, rule.file, rule.name);
         let complaint = |(number, line): (u64, &Line)| match line {
             // A dashboard's query that is too expensive shows nothing, which another check finds.

@@ -3,10 +3,10 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::played::played;
+use super::played::Played;
 use super::{Control, Evidence, Finding, Judge, REPLAYED, View};
 use crate::exam::{QUIET, Receiver};
-use crate::history::Notification;
+use crate::history::{Notification, NotifiedAlert};
 
 /// Nobody is woken on a day on which nothing happens, and the queue of tickets stays short.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -26,11 +26,8 @@ impl Judge for Undisturbed {
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {
-        let played = match played(view) {
-            Ok(played) => played,
-            Err(finding) => return finding,
-        };
-        let about = |one: &Notification| one.alerts.iter().filter_map(|alert| alert.labels.get("alertname").cloned()).collect::<Vec<_>>().join(", ");
+        let played = Played::new(view);
+        let about = |one: &Notification| one.alerts.iter().filter_map(NotifiedAlert::name).collect::<Vec<_>>().join(", ");
         let traces: Vec<_> = played.traces().collect();
         let Some(quiet) = traces.iter().find(|trace| trace.line.trace == QUIET) else {
             return Finding::new(false, false, "no quiet day was played".to_owned());

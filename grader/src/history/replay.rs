@@ -37,6 +37,18 @@ pub enum Line {
     Ended(Ended),
 }
 
+impl Line {
+    /// Why nothing could be replayed, with its place, where a line says so: that is the submission's doing.
+    pub fn refusal(&self) -> Option<String> {
+        match self {
+            Self::LoadError(LoadError { file, line: 0, message }) => Some(format!("`{file}`: {message}")),
+            Self::LoadError(LoadError { file, line, message }) => Some(format!("`{file}`:{line}: {message}")),
+            Self::Ended(ended) => Some(ended.message.clone()),
+            _ => None,
+        }
+    }
+}
+
 /// What was replayed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Played {
@@ -298,6 +310,13 @@ pub struct NotifiedAlert {
     pub labels: BTreeMap<String, String>,
     /// `firing` or `resolved`.
     pub status: String,
+}
+
+impl NotifiedAlert {
+    /// The alert's name, if it has one.
+    pub fn name(&self) -> Option<&str> {
+        self.labels.get("alertname").map(String::as_str)
+    }
 }
 
 /// A curve of a panel; nothing at moments without data.

@@ -2,13 +2,12 @@
 
 use serde_json::{Value, json};
 
+use crate::check::LATE_NS;
 use crate::exam::{Blemish, Incident, QUIET, Replay};
 use crate::history::{History, Monitoring, What};
 
 /// The format of the input.
 const FORMAT: u32 = 1;
-/// A request that left later than this shows a machine that was busy with others.
-const LATE_NS: u64 = 20_000_000;
 
 /// An input as JSON. Without a recording it holds nothing to play, and the submission's files are loaded all the same.
 pub(super) fn write(history: &History, plan: &Replay, monitoring: &Monitoring, recording: Option<&[u8]>) -> Vec<u8> {

@@ -249,7 +249,7 @@ impl<'a> Part<'a> {
 
     /// Whether a message is of an alert that fires, or fired, because of the incident.
     fn counts(&self, one: &Notification) -> bool {
-        let is_because = |alert: &NotifiedAlert| named(alert).is_some_and(|name| self.trace.is_because(name, &alert.labels));
+        let is_because = |alert: &NotifiedAlert| alert.name().is_some_and(|name| self.trace.is_because(name, &alert.labels));
         self.is_quiet || one.alerts.iter().any(|alert| alert.status == one.status && is_because(alert))
     }
 
@@ -266,7 +266,7 @@ impl<'a> Part<'a> {
     fn fired(&self) -> Vec<Fired> {
         let reaching = |urgencies: &[&str]| -> BTreeSet<&str> {
             let messages = self.messages.iter().filter(|(_, one)| urgencies.contains(&one.urgency.as_str()));
-            messages.flat_map(|(_, one)| &one.alerts).filter_map(named).collect()
+            messages.flat_map(|(_, one)| &one.alerts).filter_map(NotifiedAlert::name).collect()
         };
         let (told, beating) = (reaching(&LANES), reaching(&["heartbeat"]));
         let mut found: BTreeMap<(Standing, &str), Vec<(f64, f64)>> = BTreeMap::new();
@@ -290,11 +290,6 @@ impl<'a> Part<'a> {
         fired.sort_by(|one, other| one.standing.cmp(&other.standing).then(begins(one).total_cmp(&begins(other))));
         fired
     }
-}
-
-/// The name of an alert in a message.
-fn named(alert: &NotifiedAlert) -> Option<&str> {
-    alert.labels.get("alertname").map(String::as_str)
 }
 
 impl Scene {
@@ -323,7 +318,7 @@ impl Lane {
             at_s: one.at_s,
             resolved: one.status != "firing",
             counts: part.counts(one),
-            alerts: one.alerts.iter().filter_map(named).collect::<BTreeSet<_>>().into_iter().take(NAMES).map(name).collect(),
+            alerts: one.alerts.iter().filter_map(NotifiedAlert::name).collect::<BTreeSet<_>>().into_iter().take(NAMES).map(name).collect(),
             line: *number,
         });
         let counted: usize = part.counts.iter().filter(|one| one.urgency == urgency).map(|one| one.count).sum();

@@ -79,8 +79,8 @@ const TARGET_BYTES: &str = "16MB";
 const TARGETS: u64 = 100;
 
 /// The configuration of a Prometheus that scrapes as another's `prometheus.yml` says, but every second, and does nothing else.
-/// `address` is where the other one is: what it calls `localhost` is not the recording's.
-pub(super) fn shadow(text: &str, address: &str) -> String {
+/// `host` is where the other one is: what it calls `localhost` is not the recording's.
+pub(super) fn shadow(text: &str, host: &str) -> String {
     let root = Document::parse("prometheus.yml", text).map(|document| document.root.value()).unwrap_or_default();
     let mut global = root["global"].as_object().cloned().unwrap_or_default();
     for key in ["evaluation_interval", "rule_query_offset", "query_log_file", "external_labels"] {
@@ -89,7 +89,6 @@ pub(super) fn shadow(text: &str, address: &str) -> String {
     for key in ["scrape_interval", "scrape_timeout"] {
         global.insert(key.to_owned(), json!(RECORDED));
     }
-    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
     let local = json!([
         // The instance is what it would be called there.
         { "source_labels": ["instance", "__address__"], "separator": "@", "regex": "@(.+)", "target_label": "instance", "replacement": "$1" },
@@ -234,14 +233,14 @@ mod tests {
         let text = "global: {scrape_interval: 15s, evaluation_interval: 15s, external_labels: {a: b}}\nrule_files: [a.yml]\nalerting: {}\n\
                     scrape_configs:\n  - job_name: own\n    scrape_timeout: 10s\n    sample_limit: 50\n    relabel_configs: [{action: labeldrop, regex: x}]\n    \
                     static_configs: [{targets: ['localhost:9090']}]\n";
-        let made: Value = serde_json::from_str(&shadow(text, "prometheus:9090")).expect("it is JSON");
+        let made: Value = serde_json::from_str(&shadow(text, "prometheus")).expect("it is JSON");
         assert_eq!(made["global"], json!({ "scrape_interval": "1s", "scrape_timeout": "1s" }));
         assert_eq!(made.as_object().map(Map::len), Some(2));
         let job = &made["scrape_configs"][0];
         assert_eq!((&job["scrape_timeout"], &job["sample_limit"], &job["target_limit"]), (&json!("1s"), &json!(50), &json!(TARGETS)));
         assert_eq!(job["relabel_configs"][0]["action"], "labeldrop");
         assert_eq!(job["relabel_configs"][2]["replacement"], "prometheus$1");
-        assert_eq!(shadow("a: [", "p:1").matches("scrape_configs").count(), 1);
+        assert_eq!(shadow("a: [", "p").matches("scrape_configs").count(), 1);
     }
 
     #[test]

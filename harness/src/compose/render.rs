@@ -293,9 +293,8 @@ fn shadow(name: &str, role: &str, vetted: &Vetted, manifest: &Manifest, rendered
         }
         copies = format!("{copies}COPY {}\n", json!([format!("{source}/"), format!("{target}/")]));
     }
-    let port = manifest.roles.get(role).map_or(9090, Role::port);
     let generated = format!(".modeldown/{name}.yml");
-    files.insert(generated.clone(), monitoring::shadow(&String::from_utf8_lossy(&text), &format!("{original}:{port}")).into_bytes());
+    files.insert(generated.clone(), monitoring::shadow(&String::from_utf8_lossy(&text), original).into_bytes());
     let image = rendered.remove("image").unwrap_or_default();
     let copy = format!("COPY {}\n", json!([generated, format!("{config}/{SHADOW_CONFIG}")]));
     let dockerfile = format!(".modeldown/{name}.Dockerfile");
