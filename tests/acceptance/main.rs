@@ -1,7 +1,5 @@
 //! What a user does, through the two binaries, against a real engine.
 
-mod alerting;
-mod breaks;
 mod browser;
 mod faults;
 mod fidelity;
@@ -10,3 +8,4 @@ mod hostile;
 mod interrupts;
 mod refusals;
 mod road;
+mod selftest;

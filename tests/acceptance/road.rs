@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use acceptance::{Home, apply_reference, checks_that, docker, lines, repository, said};
 use serde_json::Value;
 
-use crate::alerting;
+use crate::selftest;
 
 /// A seed that is always the same.
 const SEED: &str = "acme-1";
@@ -38,7 +38,7 @@ fn from_start_to_a_report_of_100() {
     assert_eq!(report["seed"], SEED);
     the_report_is_as_described(&out, &report);
     judging_again_says_the_same(&home, &out);
-    alerting::samples(&home, &out.join("history"));
+    selftest::samples(&home, &out.join("history"));
     // The candidate's own environment went on beside the exam.
     let mut still = home.resources();
     still.sort();

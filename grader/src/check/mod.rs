@@ -38,7 +38,7 @@ pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 
-use harness::document::Problems;
+use harness::document::{Problem, Problems};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -290,11 +290,17 @@ impl Kind {
     }
 }
 
-/// A history's own copies of the exam and the rubric.
+/// A history's own copies of the exam and the rubric; where only a part of the exam was held, that part.
 pub fn rules(history: &History) -> Result<(Exam, Rubric), Problems> {
     let exam = Exam::parse("exam.yaml", &history.exam)?;
     let rubric = Rubric::parse("checks.yaml", &history.checks, &exam, &history.requirements)?;
-    Ok((exam, rubric))
+    let Some(phases) = &history.manifest.phases else { return Ok((exam, rubric)) };
+    let part = exam.part(phases).map_err(|unknown| {
+        let text = &history.exam;
+        Problems(vec![Problem::at("exam.yaml", text, 0, format!("the exam has no phase `{unknown}`, of which the manifest says that it was held"))])
+    })?;
+    let rubric = rubric.of(&part);
+    Ok((part, rubric))
 }
 
 /// Judges a history by its [`rules`].

@@ -62,6 +62,24 @@ impl Rubric {
         needed
     }
 
+    /// The checks that an exam which is a part of theirs can say something about.
+    #[must_use]
+    pub fn of(mut self, exam: &Exam) -> Self {
+        let held = |id: &str| exam.phases.iter().any(|phase| phase.id == id);
+        self.checks.retain(|check| {
+            let can_be_read = held(&check.phase) && check.kind.judge().also_reads().is_none_or(held);
+            can_be_read && (exam.replay.is_some() || !check.is_replayed())
+        });
+        self
+    }
+
+    /// The phases that checks, and what they need, read.
+    pub fn phases<'a>(&'a self, checks: impl IntoIterator<Item = &'a Check>) -> BTreeSet<&'a str> {
+        let read = |check: &'a Check| [Some(check.phase.as_str()), check.kind.judge().also_reads()].into_iter().flatten();
+        let find = |id: &str| self.checks.iter().find(|check| check.id == id);
+        checks.into_iter().flat_map(|check| read(check).chain(self.needed(check).into_iter().filter_map(find).flat_map(read))).collect()
+    }
+
     /// Reads `checks.yaml`; `name` is what errors call the file.
     pub fn parse(name: &str, text: &str, exam: &Exam, requirements: &BTreeMap<String, String>) -> Result<Self, Problems> {
         let (rubric, document) = document::load::<Self>(name, text)?;

@@ -240,6 +240,7 @@ pub(crate) fn faultless() -> History {
             grader_version: "0.1.0".to_owned(),
             pass_mark: 70,
             public: false,
+            phases: None,
         },
         events,
         exam: exercise.exam.text,

@@ -13,8 +13,8 @@ use harness::progress::Progress;
 use harness::{exercise, images, submission};
 use serde_json::json;
 
-use super::{CliError, run};
-use crate::check::{Check, Judgement, Kind, Rubric, Verdict, judge};
+use super::{CliError, loaded, run};
+use crate::check::{Judgement, Kind, Rubric, Verdict, judge};
 use crate::exam::{Exam, Rehearsal};
 use crate::history::History;
 use crate::score::Outcome;
@@ -40,8 +40,7 @@ impl Arguments {
             return Err(Shared::usage(format!("nothing runs in `{0}`; `harness start EXERCISE --dir {0}` starts it", folder.display())))?;
         };
         let exercise = Exercise::find(&lease.record.exercise, &exercises)?;
-        let exam = Exam::parse(&exercise.exam.name, &exercise.exam.text).map_err(CliError::Rules)?;
-        let rubric = Rubric::parse(&exercise.checks.name, &exercise.checks.text, &exam, &exercise.requirements).map_err(CliError::Rules)?;
+        let (exam, rubric) = loaded(&exercise)?;
         let (exam, rubric) = at_home(&exam, rubric);
         let vetted = vet(&files, &exercise.manifest).map_err(Shared::Policy)?;
         let engine = Engine::connect().await?;
@@ -88,11 +87,10 @@ impl Arguments {
 }
 
 /// The short exam, and the checks that it can say something about: ringing and replaying is for grading.
-fn at_home(exam: &Exam, mut rubric: Rubric) -> (Exam, Rubric) {
+fn at_home(exam: &Exam, rubric: Rubric) -> (Exam, Rubric) {
     let exam = exam.at_home();
-    let is_said =
-        |check: &Check| !matches!(check.kind, Kind::Wiring(_)) && !check.is_replayed() && exam.phases.iter().any(|phase| phase.id == check.phase);
-    rubric.checks.retain(is_said);
+    let mut rubric = rubric.of(&exam);
+    rubric.checks.retain(|check| !matches!(check.kind, Kind::Wiring(_)));
     (exam, rubric)
 }
 

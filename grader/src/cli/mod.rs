@@ -4,17 +4,19 @@ mod check;
 mod judge;
 mod replay;
 mod run;
+mod selftest;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use harness::document::Problems;
+use harness::document::{Problem, Problems};
 use harness::environment::EnvironmentError;
-use harness::exercise::{VARIANT_FILE, VariantError};
+use harness::exercise::{Exercise, VARIANT_FILE, VariantError};
 use harness::exit::{self, Owner};
 
-use crate::exam::ExamError;
+use crate::check::Rubric;
+use crate::exam::{Exam, ExamError};
 use crate::history::HistoryError;
 use crate::replay::ReplayError;
 use crate::report::Report;
@@ -28,6 +30,7 @@ Examples:
   grader run submission.tar.gz --out report   or an archive of one
   grader judge report/history --out again     the same report once more
   grader replay report/history                its alerts in production time, again
+  grader selftest model-down 'break/*'        proves that an exercise is right
 
 With MODELDOWN_KEY_FILE, the path of the file with the secret that sealed
 workspaces were made with, `run` knows what was broken in them.
@@ -60,6 +63,8 @@ enum Command {
     Replay(replay::Arguments),
     /// Judges a recorded exam again: the same history gives the same report.
     Judge(judge::Arguments),
+    /// Examines submissions of which the exercise says what becomes of them: its reference, breaks, alternatives and cheats.
+    Selftest(selftest::Arguments),
 }
 
 /// Why a command ended early.
@@ -121,19 +126,47 @@ pub fn main() -> ExitCode {
             Command::Run(arguments) => arguments.run(cli.exercises).await,
             Command::Replay(arguments) => arguments.run(cli.exercises).await,
             Command::Judge(arguments) => arguments.run(),
+            Command::Selftest(arguments) => return ended(arguments.run(cli.exercises).await),
         };
-        match done {
-            Ok(outcome) => ExitCode::from(match outcome {
+        ended(done.map(|outcome| {
+            ExitCode::from(match outcome {
                 Outcome::Passed => exit::DONE,
                 Outcome::Failed => exit::BELOW,
                 Outcome::NotGraded => exit::NOT_GRADED,
-            }),
-            Err(error) => {
-                output::say(format_args!("grader: {error}"));
-                error.code()
-            }
-        }
+            })
+        }))
     })
+}
+
+/// The exit code of a command; why it ended early is said.
+fn ended(done: Result<ExitCode, CliError>) -> ExitCode {
+    done.unwrap_or_else(|error| {
+        output::say(format_args!("grader: {error}"));
+        error.code()
+    })
+}
+
+/// An exercise's own exam and rubric, which agree with its contract and its breaks.
+fn loaded(exercise: &Exercise) -> Result<(Exam, Rubric), CliError> {
+    let exam = Exam::of(exercise).map_err(CliError::Rules)?;
+    let rubric = Rubric::parse(&exercise.checks.name, &exercise.checks.text, &exam, &exercise.requirements).map_err(CliError::Rules)?;
+    known_checks(exercise, &rubric)?;
+    Ok((exam, rubric))
+}
+
+/// Every check that a break says it fails must be there: its points would never be found.
+fn known_checks(exercise: &Exercise, rubric: &Rubric) -> Result<(), CliError> {
+    for one in exercise.breaks.values() {
+        if let Some(unknown) = one.fails.iter().find(|id| !rubric.checks.iter().any(|check| check.id == **id)) {
+            let known: Vec<&str> = rubric.checks.iter().map(|check| check.id.as_str()).collect();
+            let file = exercise.dir.join("breaks").join(format!("{}.yaml", one.id));
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            let offset = text.find(unknown.as_str()).unwrap_or(0);
+            let problem = Problem::at(&file.to_string_lossy(), &text, offset, format!("there is no check `{unknown}`"));
+            return Err(CliError::Rules(Problems(vec![problem.with_help(format!("known: {}", known.join(", ")))])));
+        }
+    }
+    Ok(())
 }
 
 /// Says what a report says: a table for people, or the whole of it for machines.

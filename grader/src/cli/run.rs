@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use harness::cli::CliError as Shared;
 use harness::compose::vet;
-use harness::document::Problems;
 use harness::engine::Engine;
 use harness::environment::{Lease, Leases, Sweep, sweep, sweep_dead};
 use harness::exercise::{Break, Exercise, ExerciseError, Files, Key, Seed, VARIANT_FILE, Variant, VariantError, VariantFile};
@@ -12,9 +11,8 @@ use harness::interrupt::Interrupt;
 use harness::progress::Progress;
 use harness::{exercise, images, submission};
 
-use super::{CliError, fresh, replay, tell};
-use crate::check::Rubric;
-use crate::exam::{Exam, Hall};
+use super::{CliError, fresh, loaded, replay, tell};
+use crate::exam::Hall;
 use crate::history::{BreakRecord, FORMAT, History, Manifest};
 use crate::report::Report;
 use crate::score::Outcome;
@@ -42,6 +40,12 @@ pub(super) struct Arguments {
     /// From where rows and targets are drawn; without it a fresh one.
     #[arg(long, value_name = "SEED")]
     exam_seed: Option<Seed>,
+    /// Holds a part of the exam, without a replay, and judges what it shows: for whoever writes an exercise.
+    #[arg(long, value_name = "PHASE", value_delimiter = ',')]
+    phases: Option<Vec<String>>,
+    /// Leaves the replay, which keeps the machine busy, for `grader replay`: until then what it shows is not graded.
+    #[arg(long)]
+    no_replay: bool,
     /// Writes JSON.
     #[arg(long)]
     json: bool,
@@ -54,9 +58,14 @@ impl Arguments {
         let exercises = exercise::folder(exercises)?;
         let submission = submission::read(&self.submission)?;
         let (exercise, variant) = self.variant(&submission.files, &exercises, &key)?;
-        let exam = Exam::parse(&exercise.exam.name, &exercise.exam.text).map_err(CliError::Rules)?;
-        let rubric = Rubric::parse(&exercise.checks.name, &exercise.checks.text, &exam, &exercise.requirements).map_err(CliError::Rules)?;
-        known_checks(&exercise, &rubric)?;
+        let (exam, _) = loaded(&exercise)?;
+        let exam = match &self.phases {
+            None => exam,
+            Some(phases) => exam.part(phases).map_err(|unknown| {
+                let known: Vec<&str> = exam.phases.iter().map(|phase| phase.id.as_str()).collect();
+                Shared::usage(format!("the exam has no phase `{unknown}`; known: {}", known.join(", ")))
+            })?,
+        };
         let vetted = vet(&submission.files, &exercise.manifest).map_err(Shared::Policy)?;
         fresh(&self.out)?;
         let engine = Engine::connect().await?;
@@ -66,7 +75,7 @@ impl Arguments {
         let progress = Progress::stderr();
         let made = async {
             let images = images::ensure(&engine, &exercise, &progress).await?;
-            let program = if exam.replay.is_some() { Some(images::replay(&engine, &exercises, &progress).await?) } else { None };
+            let program = if exam.replay.is_some() && !self.no_replay { Some(images::replay(&engine, &exercises, &progress).await?) } else { None };
             Ok::<_, CliError>((images, program))
         };
         let (images, program) = tokio::select! {
@@ -74,7 +83,7 @@ impl Arguments {
             interrupt = Interrupt::next() => return Err(interrupt.into()),
         };
         let seed = self.exam_seed.clone().unwrap_or_else(Seed::fresh);
-        let manifest = Manifest { public, ..manifest(&exercise, &variant, &seed) };
+        let manifest = Manifest { public, phases: self.phases.clone(), ..manifest(&exercise, &variant, &seed) };
         let lease = leases.take(&exercise.manifest.id, None, HOURS).map_err(Shared::Leases)?;
         // Room for a report about an exam that a full disk broke off.
         let reserve = self.out.join(".reserve");
@@ -164,21 +173,6 @@ pub(super) async fn close(engine: &Engine, lease: Lease, progress: &Progress) ->
     lease.end().map_err(Shared::Leases)
 }
 
-/// Every check that a break says it fails must be there: its points would never be found.
-fn known_checks(exercise: &Exercise, rubric: &Rubric) -> Result<(), CliError> {
-    for one in exercise.breaks.values() {
-        if let Some(unknown) = one.fails.iter().find(|id| !rubric.checks.iter().any(|check| check.id == **id)) {
-            let known: Vec<&str> = rubric.checks.iter().map(|check| check.id.as_str()).collect();
-            let file = exercise.dir.join("breaks").join(format!("{}.yaml", one.id));
-            let text = std::fs::read_to_string(&file).unwrap_or_default();
-            let offset = text.find(unknown.as_str()).unwrap_or(0);
-            let problem = harness::document::Problem::at(&file.to_string_lossy(), &text, offset, format!("there is no check `{unknown}`"));
-            return Err(CliError::Rules(Problems(vec![problem.with_help(format!("known: {}", known.join(", ")))])));
-        }
-    }
-    Ok(())
-}
-
 pub(super) fn manifest(exercise: &Exercise, variant: &Variant, seed: &Seed) -> Manifest {
     Manifest {
         format: FORMAT,
@@ -193,6 +187,7 @@ pub(super) fn manifest(exercise: &Exercise, variant: &Variant, seed: &Seed) -> M
         grader_version: env!("CARGO_PKG_VERSION").to_owned(),
         pass_mark: exercise.manifest.pass_mark,
         public: false,
+        phases: None,
     }
 }
 

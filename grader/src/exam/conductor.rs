@@ -391,7 +391,8 @@ impl Conductor<'_> {
     async fn ring(&mut self, receivers: &[Receiver], within: Duration) -> Result<(), ExamError> {
         let rules: Vec<(Receiver, String)> = receivers.iter().map(|receiver| (*receiver, ring::name(&mut self.random))).collect();
         let Some(prometheus) = self.submitted.of_role("prometheus").into_iter().next() else { return Ok(()) };
-        let file = ring::rule_file(&rules, &self.exercise.contract.alerts);
+        let Some(alerts) = &self.exercise.contract.alerts else { return Ok(()) };
+        let file = ring::rule_file(&rules, alerts);
         if let Err(why) = self.environment.put(&prometheus, RULES_FOLDER, ring::archive(&file)?).await? {
             self.record(What::Note { text: format!("`{prometheus}` took no rule: {why}") }).await?;
         }

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use harness::document::{self, Problem, Problems};
+use harness::exercise::{Contract, Exercise, Source};
 use rand_chacha::rand_core::Rng;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -273,6 +274,48 @@ pub enum Step {
     },
 }
 
+/// A part of the contract that an exercise need not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Release,
+    Registry,
+    Features,
+    Alerts,
+}
+
+impl Part {
+    /// Its key in contract.yaml.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Registry => "registry",
+            Self::Features => "features",
+            Self::Alerts => "alerts",
+        }
+    }
+
+    fn is_in(self, contract: &Contract) -> bool {
+        match self {
+            Self::Release => contract.release.is_some(),
+            Self::Registry => contract.registry.is_some(),
+            Self::Features => contract.features.is_some(),
+            Self::Alerts => contract.alerts.is_some(),
+        }
+    }
+}
+
+impl Step {
+    fn needs(&self) -> &'static [Part] {
+        match self {
+            Self::Features { .. } => &[Part::Features],
+            Self::Publish { .. } | Self::Promote { .. } => &[Part::Registry],
+            Self::Deploy { .. } | Self::Rollback {} | Self::Status {} => &[Part::Release, Part::Registry],
+            Self::Ring { .. } | Self::Survey {} => &[Part::Alerts],
+            _ => &[],
+        }
+    }
+}
+
 /// What a stretch of the recording shows.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -372,6 +415,23 @@ impl Exam {
         if problems.is_empty() { Ok(exam) } else { Err(Problems(problems)) }
     }
 
+    /// Reads an exercise's own, which may ask only for what its contract has.
+    pub fn of(exercise: &Exercise) -> Result<Self, Problems> {
+        let Source { name, text } = &exercise.exam;
+        let exam = Self::parse(name, text)?;
+        let (_, document) = document::load::<Self>(name, text)?;
+        let mut problems = Vec::new();
+        for (index, phase) in exam.phases.iter().enumerate() {
+            for (at, step) in phase.steps.iter().enumerate() {
+                for part in step.needs().iter().filter(|part| !part.is_in(&exercise.contract)) {
+                    let message = format!("this step needs `{}` in contract.yaml, which is not there", part.key());
+                    problems.push(document.problem(&format!("/phases/{index}/steps/{at}"), message));
+                }
+            }
+        }
+        if problems.is_empty() { Ok(exam) } else { Err(Problems(problems)) }
+    }
+
     /// What a schema cannot say, each with the JSON pointer of the place.
     fn contradictions(&self) -> Vec<(String, String)> {
         let mut found = Vec::new();
@@ -460,6 +520,17 @@ impl Exam {
         short
     }
 
+    /// A part of the exam: the phases that are named, in their order, without a replay, which needs them all. Fails with the first name
+    /// that is no phase's.
+    pub fn part(&self, phases: &[String]) -> Result<Self, String> {
+        if let Some(unknown) = phases.iter().find(|id| !self.phases.iter().any(|phase| phase.id == **id)) {
+            return Err(unknown.clone());
+        }
+        let mut part = Self { replay: None, ..self.clone() };
+        part.phases.retain(|phase| phases.contains(&phase.id));
+        Ok(part)
+    }
+
     /// The most time that all commands of a submission may take together.
     pub fn commands(&self) -> Duration {
         Duration::from_secs(self.commands_seconds)
@@ -522,5 +593,15 @@ mod tests {
         let text = flagship();
         let before = text.split("\nreplay:").next().expect("there is a first part");
         assert_eq!(Exam::parse("exam.yaml", before).expect("a replay may be absent").replay, None);
+    }
+
+    #[test]
+    fn a_step_that_the_contract_has_nothing_for_names_its_place() {
+        let mut exercise = model_down();
+        assert!(Exam::of(&exercise).is_ok());
+        (exercise.contract.features, exercise.contract.release) = (None, None);
+        let said = Exam::of(&exercise).expect_err("it must be refused").to_string();
+        assert!(said.contains("this step needs `features` in contract.yaml, which is not there"), "{said}");
+        assert!(said.contains("this step needs `release` in contract.yaml") && !said.contains("`registry`"), "{said}");
     }
 }

@@ -39,9 +39,15 @@ pub(super) struct Platform<'a> {
 }
 
 impl Platform<'_> {
-    /// Tells the feature store of accounts.
+    /// Tells the feature store of accounts, if there is one.
     pub(super) async fn accounts(&self, accounts: &Value) -> Result<(), ExamError> {
-        self.control(format!("{}/control/accounts", self.exercise.contract.features), accounts).await
+        let Some(features) = &self.exercise.contract.features else { return Ok(()) };
+        self.control(format!("{features}/control/accounts"), accounts).await
+    }
+
+    /// The registry's address. An exam that needs one was refused where the contract has none.
+    fn registry(&self) -> Result<&str, ExamError> {
+        self.exercise.contract.registry.as_deref().ok_or_else(|| ExamError::platform("the contract has no registry"))
     }
 
     /// Gives the feature store a fault, or takes it away.
@@ -51,7 +57,8 @@ impl Platform<'_> {
             Some(FeatureFault::Slow) => json!({ "fault": "slow", "delay_ms": SLOW_MS }),
             Some(fault) => json!({ "fault": fault.name() }),
         };
-        self.control(format!("{}/control/fault", self.exercise.contract.features), &body).await
+        let features = self.exercise.contract.features.as_deref().ok_or_else(|| ExamError::platform("the contract has no feature store"))?;
+        self.control(format!("{features}/control/fault"), &body).await
     }
 
     /// Registers a version.
@@ -63,13 +70,15 @@ impl Platform<'_> {
         };
         let name = &self.exercise.manifest.models.name;
         let body = json!({ "name": name, "version": version, "sha256": sha256, "files": artifact.files });
-        self.control(format!("{}/control/publish", self.exercise.contract.registry), &body).await
+        self.control(format!("{}/control/publish", self.registry()?), &body).await
     }
 
-    /// The version that the champion alias points to, if there is one.
+    /// The version that the champion alias points to, if there is one; without a registry there is but one version.
     pub(super) async fn champion(&self) -> Result<Option<String>, ExamError> {
-        let name = &self.exercise.manifest.models.name;
-        let url = format!("{}/api/2.0/mlflow/registered-models/alias?name={name}&alias=champion", self.exercise.contract.registry);
+        let models = &self.exercise.manifest.models;
+        let Some(registry) = &self.exercise.contract.registry else { return Ok(Some(models.champion.clone())) };
+        let name = &models.name;
+        let url = format!("{registry}/api/2.0/mlflow/registered-models/alias?name={name}&alias=champion");
         match self.answered(request("GET", url, None)).await? {
             Outcome::Response { status: 404, .. } => Ok(None),
             Outcome::Response { body, .. } => {
@@ -83,7 +92,7 @@ impl Platform<'_> {
     /// Whether the registry has a version.
     pub(super) async fn has(&self, version: &str) -> Result<bool, ExamError> {
         let name = &self.exercise.manifest.models.name;
-        let url = format!("{}/api/2.0/mlflow/model-versions/get?name={name}&version={version}", self.exercise.contract.registry);
+        let url = format!("{}/api/2.0/mlflow/model-versions/get?name={name}&version={version}", self.registry()?);
         match self.answered(request("GET", url, None)).await? {
             Outcome::Response { status, .. } => Ok(status != 404),
             other => Err(ExamError::platform(format!("the registry: {other:?}"))),
@@ -92,7 +101,7 @@ impl Platform<'_> {
 
     /// Makes a version the champion, by the registry's own API.
     pub(super) async fn promote(&self, version: &str) -> Result<(), ExamError> {
-        let url = format!("{}/api/2.0/mlflow/registered-models/alias", self.exercise.contract.registry);
+        let url = format!("{}/api/2.0/mlflow/registered-models/alias", self.registry()?);
         self.control(url, &json!({ "name": self.exercise.manifest.models.name, "alias": "champion", "version": version })).await
     }
 

@@ -30,7 +30,7 @@ pub(super) fn monitoring(files: &Files, exercise: &Exercise, submitted: &Submitt
     let below = |path: &str| {
         ["prometheus", "alertmanager"].iter().filter_map(|role| submitted.folder_of(role)).any(|folder| path.starts_with(&format!("{folder}/")))
     };
-    let queries = survey::queries(files, &exercise.contract.dashboards);
+    let queries = survey::queries(files, exercise.contract.dashboards.as_deref());
     Monitoring {
         files: files
             .iter()

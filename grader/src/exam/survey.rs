@@ -24,9 +24,10 @@ impl Conductor<'_> {
         let base = format!("http://{prometheus}:9090/api/v1");
         let rules = json(&self.driver.ask(get(format!("{base}/rules?type=alert"), 3_000)).await?);
         let series = json(&self.driver.ask(get(format!("{base}/status/tsdb?limit=1"), 3_000)).await?);
-        let alerts = rules.map(|rules| alert_rules(&rules, &self.exercise.contract.alerts.label, self.files)).unwrap_or_default();
+        let label = self.exercise.contract.alerts.as_ref().map_or("", |alerts| alerts.label.as_str());
+        let alerts = rules.map(|rules| alert_rules(&rules, label, self.files)).unwrap_or_default();
         let mut panels = Vec::new();
-        for (file, title, query) in queries(self.files, &self.exercise.contract.dashboards).into_iter().take(MOST) {
+        for (file, title, query) in queries(self.files, self.exercise.contract.dashboards.as_deref()).into_iter().take(MOST) {
             let asked = Request {
                 method: "POST".to_owned(),
                 url: format!("{base}/query"),
@@ -93,8 +94,9 @@ fn alert_rules(rules: &Value, label: &str, files: &Files) -> Vec<AlertRule> {
 
 /// The queries of all dashboards below a folder: file, title of the panel, query with Grafana's variables filled in. Panels of other
 /// data sources are left out.
-pub(super) fn queries(files: &Files, folder: &str) -> Vec<(String, String, String)> {
+pub(super) fn queries(files: &Files, folder: Option<&str>) -> Vec<(String, String, String)> {
     let mut found = Vec::new();
+    let Some(folder) = folder else { return found };
     let is_dashboard = |path: &str| path.starts_with(&format!("{folder}/")) && Path::new(path).extension().is_some_and(|end| end == "json");
     for (path, content) in files.iter().filter(|(path, _)| is_dashboard(path)) {
         let dashboard: Value = serde_json::from_slice(content).unwrap_or_default();
@@ -171,7 +173,7 @@ mod tests {
         });
         let files =
             Files::from([("grafana/dashboards/a.json".to_owned(), dashboard.to_string().into_bytes()), ("other.json".to_owned(), Vec::new())]);
-        let found: Vec<String> = queries(&files, "grafana/dashboards").into_iter().map(|(_, _, query)| query).collect();
+        let found: Vec<String> = queries(&files, Some("grafana/dashboards")).into_iter().map(|(_, _, query)| query).collect();
         assert_eq!(found, ["rate(x{job=~\".*\"}[1m])", "sum(rate(y[2m]))"]);
         assert_eq!(escaped("a{b} 1"), "a%7Bb%7D%201");
     }

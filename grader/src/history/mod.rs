@@ -56,6 +56,9 @@ pub struct Manifest {
     /// Whether the candidate could have looked up what is broken: the exercise is public, and so is what its seeds pick.
     #[serde(default)]
     pub public: bool,
+    /// The phases that were held, where an author asked for a part of the exam.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phases: Option<Vec<String>>,
 }
 
 /// A break of the variant, as the exercise described it.

@@ -19,6 +19,7 @@ fn manifest() -> Manifest {
         grader_version: "0".to_owned(),
         pass_mark: 70,
         public: false,
+        phases: None,
     }
 }
 

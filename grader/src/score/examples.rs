@@ -51,6 +51,7 @@ fn manifest(exercise: &Exercise) -> Manifest {
         baseline: exercise.baseline(&BREAKS.map(str::to_owned)),
         pass_mark: exercise.manifest.pass_mark,
         public: false,
+        phases: None,
         ..faultless().manifest
     }
 }

@@ -5,6 +5,7 @@ mod error;
 mod gc;
 mod images;
 mod list;
+mod new;
 mod reset;
 mod start;
 mod status;
@@ -28,6 +29,7 @@ Examples:
   harness status --dir work/model-down      what runs, and how long is left
   harness reset --dir work/model-down       back to the beginning; keeps a copy
   harness stop --dir work/model-down        ends it; files and volumes stay
+  harness new churn-model                   an exercise of your own
 
 With MODELDOWN_KEY_FILE, the path of a file with a secret of yours, nobody
 else can tell what a seed breaks, and workspaces are sealed.
@@ -51,6 +53,8 @@ struct Cli {
 enum Command {
     /// Lists the exercises.
     List(list::Arguments),
+    /// Makes an exercise that is a copy of another, for whoever writes one.
+    New(new::Arguments),
     /// Makes a workspace, or takes the one that is there, and starts its environment.
     Start(start::Arguments),
     /// Says what runs, under which addresses, and how long is left.
@@ -84,6 +88,7 @@ pub fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<(), CliError> {
     match cli.command {
         Command::List(arguments) => arguments.run(&exercises(cli.exercises)?),
+        Command::New(arguments) => arguments.run(&exercises(cli.exercises)?),
         Command::Start(arguments) => arguments.run(&exercises(cli.exercises)?).await,
         Command::Status(arguments) => arguments.run(cli.exercises).await,
         Command::Reset(arguments) => arguments.run(&exercises(cli.exercises)?).await,

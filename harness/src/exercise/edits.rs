@@ -20,11 +20,11 @@ pub(super) fn meet(reference: &Files, one: &Break, other: &Break) -> bool {
     })
 }
 
-/// The reference's files with breaks in them that do not meet. Each edit is made where its text stands in the reference, so that their
-/// order does not matter. Fails with the name of a file that is not there.
-pub(super) fn broken(mut files: Files, breaks: &[&Break]) -> Result<Files, String> {
+/// Files with edits in them that do not meet. Each is made where its text stands before all of them, so that their order does not matter.
+/// Fails with the name of a file that is not there, or not with that text.
+pub(super) fn edited<'a>(mut files: Files, edits: impl IntoIterator<Item = &'a Edit>) -> Result<Files, String> {
     let mut by_file: BTreeMap<&str, Vec<(Range<usize>, &str)>> = BTreeMap::new();
-    for edit in breaks.iter().flat_map(|one| &one.edits) {
+    for edit in edits {
         let span = span(&files, edit).ok_or_else(|| edit.file.clone())?;
         by_file.entry(&edit.file).or_default().push((span, &edit.replace));
     }

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Break, Exercise, Files, edits, variant};
+use super::{Break, Edit, Exercise, Files, edits, variant};
 use crate::document::{Document, Problem};
 
 /// Every edit must find its text exactly once in a file that there is.
-pub(super) fn of_edits(one: &Break, document: &Document, reference: &Files) -> Vec<Problem> {
+pub(super) fn of_edits(edits: &[Edit], document: &Document, reference: &Files) -> Vec<Problem> {
     let mut problems = Vec::new();
-    for (index, edit) in one.edits.iter().enumerate() {
+    for (index, edit) in edits.iter().enumerate() {
         match reference.get(&edit.file) {
             None => problems.push(unknown_file(document.problem(&format!("/edits/{index}/file"), ""), &edit.file, reference)),
             Some(content) => {
@@ -115,13 +115,13 @@ pub(super) fn of_variants(exercise: &Exercise, document: &Document) -> Vec<Probl
     problems
 }
 
-fn unknown_file(place: Problem, file: &str, reference: &Files) -> Problem {
+pub(super) fn unknown_file(place: Problem, file: &str, reference: &Files) -> Problem {
     let known = reference.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
     Problem { message: format!("no file `{file}` below reference/"), ..place }.with_help(format!("known: {known}"))
 }
 
 /// A complaint about one text of a list, whose order is lost by the time it is found wrong.
-fn listed(document: &Document, list: &str, text: &str, message: impl Into<String>) -> Problem {
+pub(super) fn listed(document: &Document, list: &str, text: &str, message: impl Into<String>) -> Problem {
     let of = |index: usize| format!("{list}/{index}");
     let index = (0..).map_while(|index| document.root.pointer(&of(index))).position(|node| node.text() == Some(text));
     document.problem(&index.map_or_else(|| list.to_owned(), of), message)

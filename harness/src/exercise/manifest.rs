@@ -268,17 +268,23 @@ pub struct Contract {
     pub inference: Inference,
     /// How a replica says that it can answer.
     pub ready: Ready,
-    /// How versions are released.
-    pub release: ReleaseCommands,
-    /// The registry's address.
-    pub registry: String,
-    /// The feature store's address.
-    pub features: String,
-    /// The folder of the Grafana dashboards.
-    pub dashboards: String,
-    /// How an alert says whom it wakes.
-    pub alerts: Alerts,
+    /// How versions are released; nothing where nobody releases any.
+    #[serde(default)]
+    pub release: Option<ReleaseCommands>,
+    /// The registry's address; without one there is but one version.
+    #[serde(default)]
+    pub registry: Option<String>,
+    /// The feature store's address, where there is one.
+    #[serde(default)]
+    pub features: Option<String>,
+    /// The folder of the Grafana dashboards, where there are any.
+    #[serde(default)]
+    pub dashboards: Option<String>,
+    /// How an alert says whom it wakes, where anybody is alerted.
+    #[serde(default)]
+    pub alerts: Option<Alerts>,
     /// Where the pager is called, by receiver.
+    #[serde(default)]
     pub pager: BTreeMap<String, String>,
 }
 
@@ -290,8 +296,9 @@ pub struct Inference {
     pub role: String,
     /// The path of the Open Inference Protocol's request.
     pub path: String,
-    /// The input tensor that names the account.
-    pub account: String,
+    /// The input tensor that names the account; without it requests hold the features alone.
+    #[serde(default)]
+    pub account: Option<String>,
     /// The output tensor that holds the score.
     pub output: String,
 }

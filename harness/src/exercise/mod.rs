@@ -1,5 +1,6 @@
 //! Exercises: folders of data, read with every mistake named, and what is made of them for a candidate.
 
+mod case;
 mod edits;
 mod flaws;
 mod key;
@@ -16,6 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::document::{self, Document, Problem, Problems};
 
+pub use case::{Case, CaseFile, CaseKind};
 pub use key::{KEY_FILE, Key, KeyError};
 pub use manifest::{
     Alerts, Background, Break, Budget, Contract, Count, Difficulty, Distribution, Edit, EngineKind, ExerciseImage, Inference, Input, Manifest,
@@ -136,7 +138,7 @@ impl Exercise {
                 if format!("{}.yaml", one.id) != *path {
                     problems.push(document.problem("/id", format!("the file is called `{path}`, the break `{}`", one.id)));
                 }
-                problems.extend(flaws::of_edits(&one, &document, &reference));
+                problems.extend(flaws::of_edits(&one.edits, &document, &reference));
                 texts.push_str(&document.text);
                 documents.insert(one.id.clone(), document);
                 breaks.insert(one.id.clone(), one);
@@ -258,7 +260,8 @@ fn source(dir: &Path, name: &str) -> Result<Source, ExerciseError> {
     Ok(Source { name: path.to_string_lossy().into_owned(), text })
 }
 
-fn files_below(dir: &Path) -> Result<Files, ExerciseError> {
+/// Every file below a folder, without caches and what is hidden.
+pub(crate) fn files_below(dir: &Path) -> Result<Files, ExerciseError> {
     let mut files = Files::new();
     let mut folders = vec![(dir.to_owned(), String::new())];
     while let Some((folder, prefix)) = folders.pop() {

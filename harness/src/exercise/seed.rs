@@ -112,13 +112,13 @@ pub fn rows(inputs: &[Input], population: Population, count: usize, random: &mut
     drawn
 }
 
-/// The request of the Open Inference Protocol that asks about a row: one tensor of shape `[1]` for the account and each feature that
-/// the store does not know.
-pub fn request_body(inputs: &[Input], account: &str, row: &Row) -> String {
+/// The request of the Open Inference Protocol that asks about a row: one tensor of shape `[1]` for the account, where it has a name, and
+/// each feature that the store does not know.
+pub fn request_body(inputs: &[Input], account: Option<&str>, row: &Row) -> String {
     let known = inputs.iter().zip(&row.features).filter(|(input, _)| !input.stored);
     let tensors = known.map(|(input, value)| json!({ "name": input.name, "shape": [1], "datatype": "FP64", "data": [value] }));
-    let account = json!({ "name": account, "shape": [1], "datatype": "BYTES", "data": [row.account] });
-    let inputs: Vec<Value> = [account].into_iter().chain(tensors).collect();
+    let account = account.map(|name| json!({ "name": name, "shape": [1], "datatype": "BYTES", "data": [row.account] }));
+    let inputs: Vec<Value> = account.into_iter().chain(tensors).collect();
     json!({ "inputs": inputs }).to_string()
 }
 

@@ -178,7 +178,7 @@ fn a_seed_gives_the_same_rows_for_ever() {
     let exercise = model_down();
     let mut random = seed("fixed").stream("model-down", "rows");
     let drawn = rows(&exercise.manifest.inputs, Population::Usual, 2, &mut random);
-    insta::assert_snapshot!(request_body(&exercise.manifest.inputs, "account", &drawn[0]));
+    insta::assert_snapshot!(request_body(&exercise.manifest.inputs, Some("account"), &drawn[0]));
     assert_eq!(accounts(&exercise.manifest.inputs, &drawn).as_object().map(serde_json::Map::len), Some(2));
 }
 
@@ -303,6 +303,7 @@ fn the_schemas_in_docs_are_those_of_the_types() {
         ("exercise", document::schema::<Manifest>()),
         ("contract", document::schema::<Contract>()),
         ("break", document::schema::<Break>()),
+        ("case", document::schema::<CaseFile>()),
         ("compose", document::schema::<crate::compose::ComposeFile>()),
     ] {
         let path = folder.join(format!("{name}.json"));
@@ -310,5 +311,40 @@ fn the_schemas_in_docs_are_those_of_the_types() {
             std::fs::write(&path, &wanted).expect("writable");
         }
         assert!(std::fs::read_to_string(&path).unwrap_or_default() == wanted, "{name}: run `make schemas`");
+    }
+}
+
+/// What the template shows: parts of the contract that an exercise does without, and cases.
+#[test]
+fn the_template_is_right_whatever_is_broken() {
+    let exercise = Exercise::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../exercises/warm-up")).expect("the exercise is right");
+    assert!(exercise.contract.release.is_none() && exercise.contract.alerts.is_none());
+    let breaks: Vec<String> = exercise.breaks.keys().cloned().collect();
+    rendered(&exercise, &Variant::named(&exercise, &breaks).expect("they are known"));
+    let cases = Case::all(&exercise).expect("they are right");
+    assert!(CaseKind::ALL.iter().all(|kind| cases.iter().any(|case| case.kind == *kind)), "{cases:?}");
+    // Nothing of them reaches a candidate.
+    let variant = Variant::pick(&exercise, seed("one"), &Key::public()).expect("it picks");
+    let files = render_workspace(&exercise, &variant, &Key::public()).expect("it renders");
+    assert!(!files.keys().any(|path| path.contains("cheats") || path.contains("alternatives")), "{:?}", files.keys());
+}
+
+#[test]
+fn a_case_that_is_wrong_names_every_place() {
+    let original = Path::new(env!("CARGO_MANIFEST_DIR")).join("../exercises/warm-up");
+    let folder = tempfile::tempdir().expect("room");
+    let dir = folder.path().join("warm-up");
+    crate::submission::write_files(&files_below(&original).expect("readable").into(), &dir).expect("writable");
+    let exercise = Exercise::load(&dir).expect("it is right");
+    let case = "title: wrong\nfail: []\nedits: [{file: model/server.py, find: nowhere, replace: x}]\nwithout: [gone.txt]\n";
+    std::fs::write(dir.join("cheats/always-half/case.yaml"), case).expect("writable");
+    std::fs::write(dir.join("alternatives/fastapi/case.yaml"), case.replace("fail: []\n", "")).expect("writable");
+    let said = Case::all(&exercise).expect_err("it must be refused").to_string();
+    for expected in [
+        "cheats/always-half/case.yaml:2:1: unknown key `fail`",
+        "alternatives/fastapi/case.yaml:2:39: this text stands 0 times in reference/model/server.py",
+        "alternatives/fastapi/case.yaml:3:11: no file `gone.txt` below reference/",
+    ] {
+        assert!(said.contains(expected), "{expected} is missing in\n{said}");
     }
 }

@@ -24,7 +24,7 @@ pub fn render_workspace(exercise: &Exercise, variant: &Variant, key: &Key) -> Re
     let seed = variant.seed.clone().unwrap_or_else(|| Seed::new("reference").unwrap_or_else(Seed::fresh));
     let mut random = seed.secret_stream(key, &manifest.id, "background");
     let drawn = rows(&manifest.inputs, Population::Usual, 500, &mut random);
-    let account = &exercise.contract.inference.account;
+    let account = exercise.contract.inference.account.as_deref();
     let bodies = drawn.iter().map(|row| request_body(&manifest.inputs, account, row) + "\n").collect::<String>();
     files.insert(ROWS_FILE.to_owned(), bodies.into_bytes());
     files.insert(ACCOUNTS_FILE.to_owned(), accounts(&manifest.inputs, &drawn).to_string().into_bytes());
@@ -45,7 +45,7 @@ pub(super) fn deployment(exercise: &Exercise, variant: &Variant, key: &Key) -> R
         return Err(wrong(format!("breaks/{id}.yaml"), format!("it edits a text that `{other}` edits too, so that they cannot be in one workspace")));
     }
     let breaks: Vec<&Break> = variant.breaks.iter().filter_map(|id| exercise.breaks.get(id)).collect();
-    let mut files = edits::broken(candidate_files(exercise)?, &breaks).map_err(|file| {
+    let mut files = edits::edited(candidate_files(exercise)?, breaks.iter().flat_map(|one| &one.edits)).map_err(|file| {
         wrong(
             "exercise.yaml".to_owned(),
             format!("candidate_files: `{file}`, which a break of {} edits, does not reach candidates", variant.breaks.join(", ")),

@@ -1,0 +1,40 @@
+//! Tells the program by which sources exams are recorded: recordings of other sources are no proof of this one.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+/// What decides what a recording holds, from the repository's root. Judges and reports do not: they read it anew each time.
+const SOURCES: [&str; 9] = [
+    "grader/src/exam",
+    "grader/src/replay",
+    "harness/src/compose",
+    "harness/src/environment",
+    "harness/src/exercise",
+    "exercises/platform/Cargo.lock",
+    "exercises/platform/images",
+    "exercises/platform/replay",
+    "exercises/platform/src",
+];
+
+fn main() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut digest = Sha256::new();
+    for source in SOURCES {
+        println!("cargo::rerun-if-changed=../{source}");
+        for file in files(&root.join(source)) {
+            digest.update(file.strip_prefix(&root).unwrap_or(&file).to_string_lossy().as_bytes());
+            digest.update(std::fs::read(&file).unwrap_or_default());
+        }
+    }
+    let digest: String = digest.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    println!("cargo::rustc-env=MODELDOWN_RECORDER={digest}");
+}
+
+/// A file, or every file below a folder, in an order that is always the same.
+fn files(path: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(path) else { return vec![path.to_owned()] };
+    let mut below: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    below.sort();
+    below.iter().flat_map(|path| files(path)).collect()
+}

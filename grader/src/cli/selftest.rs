@@ -1,0 +1,214 @@
+//! `grader selftest`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use globset::{Glob, GlobSet, GlobSetBuilder};
+use harness::cli::CliError as Shared;
+use harness::engine::Engine;
+use harness::exercise::Exercise;
+use harness::progress::Progress;
+use harness::{exercise, exit, images, output};
+use serde_json::json;
+
+use super::{CliError, loaded};
+use crate::check::Rubric;
+
+use crate::history::History;
+use crate::selftest::{Cell, Held, HoldError, Ledger, Level, Machine, Means, Plan, cells, hold, page};
+
+/// The cell whose recording others are replayed on.
+const REFERENCE: &str = "reference/01";
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  grader selftest model-down --list
+  grader selftest model-down 'break/*' 'cheat/*'
+  grader selftest model-down --shard 1/3
+  grader selftest model-down --runs 20 --page docs/validity.md
+
+Exit codes: 0 everything agrees with what the exercise says, 1 something
+differs, 4 something could not be recorded or was not graded")]
+pub(super) struct Arguments {
+    /// The exercise.
+    exercise: String,
+    /// Which submissions, by their name or a pattern of names; all of them without.
+    cells: Vec<String>,
+    /// How often the reference and an untouched variant are examined.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    runs: usize,
+    /// Every Nth submission only, beginning with the Kth: for several machines.
+    #[arg(long, value_name = "K/N")]
+    shard: Option<Shard>,
+    /// Where recordings are kept: what is there is not recorded again.
+    #[arg(long, value_name = "DIR", default_value = "report/selftest")]
+    ledger: PathBuf,
+    /// What an exam of the reference recorded, instead of one of the ledger.
+    #[arg(long, value_name = "DIR")]
+    history: Option<PathBuf>,
+    /// Lists the submissions, and runs nothing.
+    #[arg(long)]
+    list: bool,
+    /// Writes what the ledger holds as a page of Markdown.
+    #[arg(long, value_name = "FILE")]
+    page: Option<PathBuf>,
+    /// Writes JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// One of so many parts.
+#[derive(Debug, Clone, Copy)]
+struct Shard {
+    part: usize,
+    of: usize,
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers = text.split_once('/').and_then(|(part, of)| Some((part.parse().ok()?, of.parse().ok()?)));
+        match numbers {
+            Some((part, of)) if (1..=of).contains(&part) => Ok(Self { part, of }),
+            _ => Err("say which part of how many, such as 2/3".to_owned()),
+        }
+    }
+}
+
+impl Arguments {
+    pub(super) async fn run(self, exercises: Option<PathBuf>) -> Result<ExitCode, CliError> {
+        let exercises = exercise::folder(exercises)?;
+        let exercise = Exercise::find(&self.exercise, &exercises)?;
+        let (exam, rubric) = loaded(&exercise)?;
+        let all = cells(&exercise, &exam, &rubric, Plan { runs: self.runs.max(1) })?;
+        let chosen = self.chosen(&all)?;
+        let ledger = Ledger::of(&exercise, &self.ledger);
+        if self.list {
+            return self.tell_list(&chosen, &ledger);
+        }
+        let engine = Engine::connect().await?;
+        let progress = Progress::stderr();
+        images::ensure(&engine, &exercise, &progress).await?;
+        if exam.replay.is_some() {
+            images::replay(&engine, &exercises, &progress).await?;
+        }
+        let mut work = chosen.clone();
+        let reference = all.iter().find(|cell| cell.id == REFERENCE);
+        // What is replayed on its recording comes after it, and brings it along.
+        if self.history.is_none() && chosen.iter().any(|cell| cell.level == Level::Replay) {
+            work.retain(|cell| cell.id != REFERENCE);
+            work.splice(0..0, reference);
+        }
+        let recorded = reference.map(|cell| ledger.place(cell).join("history"));
+        let means = Means { exercise: &exercise, exercises: &exercises, ledger: &ledger, history: self.history.as_deref().or(recorded.as_deref()) };
+        let (mut different, mut unknown) = (0, 0);
+        for (index, cell) in work.iter().enumerate() {
+            let known = ledger.read(cell).map(|entry| judged(cell, entry, &ledger, &rubric)).transpose()?;
+            let held = match known {
+                Some(held) if held.not_graded() == 0 => held,
+                _ => {
+                    progress.step(format!("{} of {}: {} ({})", index + 1, work.len(), cell.id, cell.level.name()));
+                    match hold(cell, &means).await {
+                        Ok(entry) => judged(cell, entry, &ledger, &rubric)?,
+                        Err(HoldError::Interrupted(interrupt)) => return Err(interrupt.into()),
+                        Err(error) => {
+                            unknown += 1;
+                            output::say(format_args!("grader: {}: {error}", cell.id));
+                            continue;
+                        }
+                    }
+                }
+            };
+            different += usize::from(!held.differences.is_empty());
+            unknown += usize::from(held.not_graded() > 0);
+            self.tell(&held, &ledger)?;
+        }
+        progress.done();
+        if let Some(file) = &self.page {
+            let held = all.iter().filter_map(|cell| Some(judged(cell, ledger.read(cell)?, &ledger, &rubric))).collect::<Result<Vec<_>, _>>()?;
+            std::fs::write(file, page(&exercise, &exam, &rubric, &held, &all, &machine(&engine))).map_err(Shared::file(file))?;
+        }
+        output::say(format_args!("{} of {} agree with what `{}` says of them", work.len() - different - unknown, work.len(), exercise.manifest.id));
+        Ok(ExitCode::from(match (different, unknown) {
+            (_, 1..) => exit::NOT_GRADED,
+            (1.., 0) => exit::BELOW,
+            (0, 0) => exit::DONE,
+        }))
+    }
+
+    /// The cells that were asked for.
+    fn chosen<'a>(&self, all: &'a [Cell]) -> Result<Vec<&'a Cell>, CliError> {
+        let patterns = patterns(&self.cells).map_err(|error| Shared::usage(error.to_string()))?;
+        let named: Vec<&Cell> = all.iter().filter(|cell| self.cells.is_empty() || patterns.is_match(&cell.id)).collect();
+        if named.is_empty() {
+            let kinds = "reference/*, untouched/*, group/*, pair/*, break/*, alternative/*, cheat/*";
+            Err(Shared::usage(format!("no submission is called `{}`; known: {kinds}; `--list` lists all of them", self.cells.join("`, `"))))?;
+        }
+        let in_shard = |index: usize| self.shard.is_none_or(|shard| index % shard.of == shard.part - 1);
+        Ok(named.into_iter().enumerate().filter(|(index, _)| in_shard(*index)).map(|(_, cell)| cell).collect())
+    }
+
+    fn tell_list(&self, chosen: &[&Cell], ledger: &Ledger) -> Result<ExitCode, CliError> {
+        if self.json {
+            let row = |cell: &&Cell| json!({ "id": cell.id, "title": cell.title, "level": cell.level.name(), "recorded": ledger.read(cell).is_some() });
+            output::print(json!({ "cells": chosen.iter().map(row).collect::<Vec<_>>() }))?;
+        } else {
+            for cell in chosen {
+                let mark = if ledger.read(cell).is_some() { "recorded" } else { "" };
+                output::print(format_args!("{:<8} {:<8} {}", cell.level.name(), mark, cell.id))?;
+            }
+        }
+        Ok(ExitCode::from(exit::DONE))
+    }
+
+    fn tell(&self, held: &Held<'_>, ledger: &Ledger) -> Result<(), CliError> {
+        let cell = held.cell;
+        let place = ledger.place(cell);
+        if self.json {
+            output::print(json!({
+                "id": cell.id, "level": cell.level.name(), "seconds": held.entry.seconds, "agrees": held.differences.is_empty(),
+                "differences": held.differences, "not_graded": held.not_graded(), "report": place,
+            }))?;
+            return Ok(());
+        }
+        let word = if held.differences.is_empty() { "agrees" } else { "DIFFERS" };
+        output::print(format_args!("{word:<8} {:<8} {:>4.0} s  {}", cell.level.name(), held.entry.seconds, cell.id))?;
+        for difference in &held.differences {
+            output::print(format_args!("         {difference}"))?;
+        }
+        if !held.differences.is_empty() {
+            output::print(format_args!("         its recording: {}", place.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// A cell's recording, judged.
+fn judged<'a>(cell: &'a Cell, entry: crate::selftest::Entry, ledger: &Ledger, rubric: &Rubric) -> Result<Held<'a>, CliError> {
+    let folder = ledger.place(cell).join("history");
+    let history = if folder.is_dir() { Some(History::read(&folder)?) } else { None };
+    Held::new(cell, entry, history, rubric).map_err(CliError::Rules)
+}
+
+fn patterns(cells: &[String]) -> Result<GlobSet, globset::Error> {
+    let mut patterns = GlobSetBuilder::new();
+    for cell in cells {
+        patterns.add(Glob::new(cell)?);
+    }
+    patterns.build()
+}
+
+/// This machine, as documents with figures say it.
+fn machine(engine: &Engine) -> Machine {
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kib: u64 = memory.lines().next().and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0);
+    let (system, processor) = (std::env::consts::OS, std::env::consts::ARCH);
+    Machine {
+        sentence: format!("Machine: {cores} cores, {} GiB of memory, {system} {processor}, engine {}.", kib >> 20, engine.version),
+        today: jiff::Timestamp::now().to_string().chars().take(10).collect(),
+    }
+}

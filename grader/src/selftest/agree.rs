@@ -1,0 +1,61 @@
+//! Whether what became of a submission is what was expected of it; where not, why, in words with their evidence.
+
+use std::collections::BTreeSet;
+
+use super::{Cell, Level};
+use crate::check::{Check, Rubric};
+use crate::report::{CheckReport, Report};
+
+/// Everything in which a report differs from what a cell expects; nothing where they agree.
+pub fn differences(cell: &Cell, report: &Report, rubric: &Rubric) -> Vec<String> {
+    let find = |id: &str| rubric.checks.iter().find(|check| check.id == id);
+    // What is replayed on the reference's recording says nothing of the rest.
+    let is_said = |check: &&CheckReport| cell.level != Level::Replay || find(&check.id).is_some_and(Check::is_replayed);
+    let said: Vec<&CheckReport> = report.checks.iter().filter(is_said).collect();
+    let mut differences = Vec::new();
+    for check in &said {
+        let wanted = wanted(cell, check);
+        let is_as_wanted = match check.word.as_str() {
+            "failed" => wanted == "failed" || find(&check.id).is_some_and(|check| is_explained(cell, check, rubric)),
+            // A break's checks may be met in part with others that it meets.
+            "partly" if cell.expected.partly.is_none() => wanted == "failed",
+            word => word == wanted,
+        };
+        if !is_as_wanted {
+            differences.push(format!("`{}` is {}, and not {wanted}: {}{}", check.id, check.word, check.observed, evidence(check)));
+        }
+    }
+    let judged: BTreeSet<&str> = said.iter().map(|check| check.id.as_str()).collect();
+    let missing = cell.expected.fails.iter().filter(|id| !judged.contains(id.as_str()));
+    differences.extend(missing.map(|id| format!("`{id}` was not asked, though it is expected to fail")));
+    if let (Some(score), Level::Full) = (cell.expected.score, &cell.level)
+        && report.score_text() != score.to_string()
+    {
+        differences.push(format!("the score is {}, and not {score}", report.score_text()));
+    }
+    differences
+}
+
+fn wanted(cell: &Cell, check: &CheckReport) -> &'static str {
+    if cell.expected.fails.contains(&check.id) {
+        "failed"
+    } else if cell.expected.partly.as_ref().is_some_and(|partly| partly.contains(&check.id)) {
+        "partly"
+    } else {
+        "passed"
+    }
+}
+
+/// Whether a check fails because another does that is expected to. A break names all that it fails: only who cannot be reached by any
+/// message is told of no incident.
+fn is_explained(cell: &Cell, check: &Check, rubric: &Rubric) -> bool {
+    let may_be = check.is_replayed() || cell.variant.breaks.is_empty();
+    may_be && rubric.needed(check).into_iter().any(|need| cell.expected.fails.contains(need))
+}
+
+/// Where it was seen.
+fn evidence(check: &CheckReport) -> String {
+    let Some(first) = check.evidence.first() else { return String::new() };
+    let lines = |name: &str, numbers: &[u64]| numbers.first().map(|number| format!(" [{name} {number}]")).unwrap_or_default();
+    format!("; such as: {}{}{}", first.excerpt, lines("event", &first.events), lines("line of the replay", &first.replay))
+}

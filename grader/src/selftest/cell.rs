@@ -1,0 +1,251 @@
+//! What an exercise is proven by: its reference and a broken variant, again and again; every break alone, in pairs and in groups; every
+//! alternative and every cheat.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use harness::compose::vet;
+use harness::document::{Document, Node, Problem, Problems};
+use harness::exercise::{Case, CaseKind, Exercise, ExerciseError, Files, Key, Seed, Variant, render_workspace};
+use rand_chacha::rand_core::Rng;
+
+use crate::check::{Check, Rubric};
+use crate::exam::{Exam, Phase, monitoring};
+
+/// The seed of the variant that is examined again and again, and of the pairs that are drawn.
+const SEED: &str = "acme-1";
+/// How many pairs of breaks are drawn.
+const PAIRS: usize = 6;
+
+/// How much there is to prove.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plan {
+    /// How often the reference and an untouched variant are examined.
+    pub runs: usize,
+}
+
+/// A submission of which it is known what becomes of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cell {
+    /// `break/NAME`, `reference/03`: what people call it, and where its recording stands in the ledger.
+    pub id: String,
+    /// What it is, in a sentence.
+    pub title: String,
+    /// What was broken in it, by its variant file.
+    pub variant: Variant,
+    /// The submission.
+    pub files: Files,
+    /// How much of an exam shows it.
+    pub level: Level,
+    /// What becomes of it.
+    pub expected: Expected,
+}
+
+impl Cell {
+    /// The kind of the cell, as its id begins.
+    pub fn kind(&self) -> &str {
+        self.id.split('/').next().unwrap_or_default()
+    }
+
+    /// Whether it is one of many examinations of the same submission.
+    pub fn is_repeated(&self) -> bool {
+        matches!(self.kind(), "reference" | "untouched")
+    }
+}
+
+/// How much of an exam a cell needs. Each costs a tenth of the next, or less.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Level {
+    /// The policy alone: nothing runs.
+    Static,
+    /// What the reference's exam recorded is replayed with other rules, routes and dashboards.
+    Replay,
+    /// Some phases.
+    Segment(Vec<String>),
+    /// All of it.
+    Full,
+}
+
+impl Level {
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Static => "static",
+            Self::Replay => "replay",
+            Self::Segment(_) => "segment",
+            Self::Full => "full",
+        }
+    }
+}
+
+/// What becomes of a submission.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Expected {
+    /// The checks that fail.
+    pub fails: BTreeSet<String>,
+    /// The checks that are met in part; nothing where that is not said.
+    pub partly: Option<BTreeSet<String>>,
+    /// The score, where all of the exam is held.
+    pub score: Option<u32>,
+    /// Words of the complaint with which it is refused.
+    pub refused: Option<String>,
+}
+
+/// Everything that proves an exercise, the dearest of each kind first.
+pub fn cells(exercise: &Exercise, exam: &Exam, rubric: &Rubric, plan: Plan) -> Result<Vec<Cell>, ExerciseError> {
+    let maker = Maker { exercise, exam, rubric, reference: render_workspace(exercise, &Variant::reference(), &Key::public())? };
+    let mut cells = Vec::new();
+    let seed = Seed::new(SEED).unwrap_or_else(Seed::fresh);
+    let picked = if exercise.breaks.is_empty() { None } else { Some(Variant::pick(exercise, seed.clone(), &Key::public())?) };
+    for run in 1..=plan.runs {
+        let all = Expected { partly: Some(BTreeSet::new()), score: Some(100), ..Expected::default() };
+        let title = "the reference".to_owned();
+        let (variant, files) = (Variant::reference(), maker.reference.clone());
+        cells.push(Cell { id: format!("reference/{run:02}"), title, variant, files, level: Level::Full, expected: all });
+        if let Some(variant) = &picked {
+            let mut cell = maker.broken(&format!("untouched/{run:02}"), variant.clone())?;
+            cell.level = Level::Full;
+            cell.expected.score = Some(0);
+            cells.push(cell);
+        }
+    }
+    for (index, group) in groups(exercise).iter().enumerate() {
+        let mut cell = maker.broken(&format!("group/{:02}", index + 1), Variant::named(exercise, group)?)?;
+        cell.level = Level::Full;
+        cell.expected.score = Some(0);
+        cells.push(cell);
+    }
+    for (one, other) in pairs(exercise, &seed) {
+        cells.push(maker.broken(&format!("pair/{one}+{other}"), Variant::named(exercise, &[one, other])?)?);
+    }
+    for id in exercise.breaks.keys() {
+        cells.push(maker.broken(&format!("break/{id}"), Variant::named(exercise, std::slice::from_ref(id))?)?);
+    }
+    let cases = Case::all(exercise)?;
+    let problems: Vec<Problem> = cases.iter().flat_map(|case| unknown_checks(case, exercise, rubric)).collect();
+    if !problems.is_empty() {
+        return Err(Problems(problems).into());
+    }
+    cells.extend(cases.into_iter().map(|case| maker.case(case)));
+    Ok(cells)
+}
+
+/// Checks that a case names and the rubric does not have: nobody would ever see them fail.
+fn unknown_checks(case: &Case, exercise: &Exercise, rubric: &Rubric) -> Vec<Problem> {
+    let known: Vec<&str> = rubric.checks.iter().map(|check| check.id.as_str()).collect();
+    let file = case.path(exercise);
+    let text = std::fs::read_to_string(&file).unwrap_or_default();
+    let unknown = case.file.fails.iter().chain(&case.file.partly).filter(|id| !known.contains(&id.as_str()));
+    unknown
+        .map(|id| {
+            let problem = Problem::at(&file.to_string_lossy(), &text, text.find(id.as_str()).unwrap_or(0), format!("there is no check `{id}`"));
+            problem.with_help(format!("known: {}", known.join(", ")))
+        })
+        .collect()
+}
+
+struct Maker<'a> {
+    exercise: &'a Exercise,
+    exam: &'a Exam,
+    rubric: &'a Rubric,
+    reference: Files,
+}
+
+impl Maker<'_> {
+    /// An untouched variant.
+    fn broken(&self, id: &str, variant: Variant) -> Result<Cell, ExerciseError> {
+        let files = render_workspace(self.exercise, &variant, &Key::public())?;
+        let expected = Expected { fails: self.exercise.baseline(&variant.breaks), ..Expected::default() };
+        let titles = variant.breaks.iter().filter_map(|id| self.exercise.breaks.get(id)).map(|one| one.title.as_str());
+        let title = titles.collect::<Vec<_>>().join("; ");
+        Ok(Cell { id: id.to_owned(), title, level: self.level(&files, &expected), variant, files, expected })
+    }
+
+    fn case(&self, case: Case) -> Cell {
+        let Case { kind, id, file, files } = case;
+        let expected = Expected { fails: file.fails, partly: Some(file.partly), score: None, refused: file.refused };
+        let level = self.level(&files, &expected);
+        let is_perfect = kind == CaseKind::Alternative && level == Level::Full && expected.fails.is_empty() && expected.partly.iter().all(BTreeSet::is_empty);
+        let expected = Expected { score: is_perfect.then_some(100), ..expected };
+        Cell { id: format!("{}/{id}", kind.name()), title: file.title, variant: Variant::reference(), level, files, expected }
+    }
+
+    /// The cheapest level that can show what is expected of a submission.
+    fn level(&self, files: &Files, expected: &Expected) -> Level {
+        if expected.refused.is_some() {
+            return Level::Static;
+        }
+        let unmet: Vec<&Check> = expected.fails.iter().chain(expected.partly.iter().flatten()).filter_map(|id| self.check(id)).collect();
+        let are_replayed = unmet.iter().all(|check| check.is_replayed());
+        if are_replayed && self.exam.replay.is_some() && self.is_seen_by_a_replay(files) {
+            return Level::Replay;
+        }
+        // What fails nothing must be seen to fail nothing; and a replay needs all phases.
+        if unmet.is_empty() || unmet.iter().any(|check| check.is_replayed()) {
+            return Level::Full;
+        }
+        Level::Segment(self.segment(&self.rubric.phases(unmet)))
+    }
+
+    /// The phases that are needed, with the first, in which everything is well, and with every release before a release: what a gate
+    /// refuses says something only where it lets others through, and a rollback needs something to go back to.
+    fn segment(&self, needed: &BTreeSet<&str>) -> Vec<String> {
+        let last = self.exam.phases.iter().rposition(|phase| phase.runs_commands() && needed.contains(phase.id.as_str()));
+        let group = last.and_then(|last| self.exam.phases[last].shuffled.as_ref());
+        let is_held = |(index, phase): &(usize, &Phase)| {
+            let is_before = last.is_some_and(|last| *index <= last) || (group.is_some() && phase.shuffled.as_ref() == group);
+            *index == 0 || needed.contains(phase.id.as_str()) || (phase.runs_commands() && is_before)
+        };
+        self.exam.phases.iter().enumerate().filter(is_held).map(|(_, phase)| phase.id.clone()).collect()
+    }
+
+    fn check(&self, id: &str) -> Option<&Check> {
+        self.rubric.checks.iter().find(|check| check.id == *id)
+    }
+
+    /// Whether a submission differs from the reference only in what a replay is given, and scrapes the same.
+    fn is_seen_by_a_replay(&self, files: &Files) -> bool {
+        let given = |files: &Files| -> BTreeMap<String, String> {
+            vet(files, &self.exercise.manifest).map(|vetted| monitoring(files, &vetted, self.exercise).files).unwrap_or_default()
+        };
+        let (ours, theirs) = (given(&self.reference), given(files));
+        let dashboards = self.exercise.contract.dashboards.as_ref().map(|folder| format!("{folder}/"));
+        let is_dashboard = |path: &String| dashboards.as_ref().is_some_and(|folder| path.starts_with(folder));
+        let is_given = |path: &String| ours.contains_key(path) || theirs.contains_key(path) || is_dashboard(path);
+        let paths: BTreeSet<&String> = self.reference.keys().chain(files.keys()).filter(|path| !path.starts_with(".modeldown/")).collect();
+        let differ = |path: &&String| self.reference.get(*path) != files.get(*path);
+        paths.into_iter().filter(differ).all(is_given) && scrapes(&ours) == scrapes(&theirs)
+    }
+}
+
+/// What configurations scrape.
+fn scrapes(files: &BTreeMap<String, String>) -> BTreeMap<&str, serde_json::Value> {
+    let scrapes = |path: &String, text: &String| Document::parse(path, text).ok()?.root.get("scrape_configs").map(Node::value);
+    files.iter().filter_map(|(path, text)| Some((path.as_str(), scrapes(path, text)?))).collect()
+}
+
+/// All breaks in as few groups as a first fit makes, of which none hides or meets another in its group.
+fn groups(exercise: &Exercise) -> Vec<Vec<String>> {
+    let mut groups: Vec<Vec<String>> = Vec::new();
+    for id in exercise.breaks.keys() {
+        match groups.iter_mut().find(|group| !group.iter().any(|other| exercise.excludes(id, other))) {
+            Some(group) => group.push(id.clone()),
+            None => groups.push(vec![id.clone()]),
+        }
+    }
+    groups
+}
+
+/// Pairs of breaks that fit together, drawn.
+fn pairs(exercise: &Exercise, seed: &Seed) -> Vec<(String, String)> {
+    let both = |one| exercise.breaks.keys().map(move |other| (one, other));
+    let mut all: Vec<(&String, &String)> = exercise.breaks.keys().flat_map(both).filter(|(one, other)| one < other).collect();
+    all.retain(|(one, other)| !exercise.excludes(one, other));
+    let mut random = seed.stream(&exercise.manifest.id, "pairs of a selftest");
+    let mut drawn = Vec::new();
+    while drawn.len() < PAIRS && !all.is_empty() {
+        let index = usize::try_from(random.next_u64() % all.len() as u64).unwrap_or(0);
+        let (one, other) = all.swap_remove(index);
+        drawn.push((one.clone(), other.clone()));
+    }
+    drawn
+}

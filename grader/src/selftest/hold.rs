@@ -1,0 +1,141 @@
+//! Recording a cell at its level: by the program itself, as everyone else calls it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::Instant;
+
+use harness::compose::vet;
+use harness::exercise::{Exercise, KEY_FILE};
+use harness::exit;
+use harness::interrupt::Interrupt;
+use harness::submission::write_files;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::Command;
+
+use super::ledger::{Entry, Ledger, LedgerError, submission};
+use super::{Cell, Level};
+use crate::exam::monitoring;
+use crate::history::MONITORING;
+
+/// The seed of the exams of what is examined once.
+const EXAM_SEED: &str = "selftest";
+
+/// What cells are recorded with.
+pub struct Means<'a> {
+    /// The exercise.
+    pub exercise: &'a Exercise,
+    /// The folder that it lies in.
+    pub exercises: &'a Path,
+    /// Where recordings are kept.
+    pub ledger: &'a Ledger,
+    /// What an exam of the reference recorded, which is replayed with other files.
+    pub history: Option<&'a Path>,
+}
+
+/// Why a cell was not recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum HoldError {
+    /// The ledger cannot be written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The program ended as it does where it cannot work.
+    #[error("`{command}` ended with {status}:\n{said}")]
+    Program {
+        /// The subcommand.
+        command: &'static str,
+        /// How it ended.
+        status: std::process::ExitStatus,
+        /// Its last words.
+        said: String,
+    },
+    /// Somebody told this program to end; what it had started was told, and has cleaned up.
+    #[error("{0}")]
+    Interrupted(#[from] Interrupt),
+    /// There is no recording of the reference to replay.
+    #[error("there is no exam of the reference to replay: run the cell `reference/01` first, or give `--history`")]
+    NoHistory,
+}
+
+/// Records a cell and keeps it in the ledger.
+pub async fn hold(cell: &Cell, means: &Means<'_>) -> Result<Entry, HoldError> {
+    let began = Instant::now();
+    let scratch = means.ledger.scratch(cell)?;
+    let refused = match &cell.level {
+        Level::Static => vet(&cell.files, &means.exercise.manifest).err().map(|problems| problems.to_string()),
+        Level::Replay => {
+            replay(cell, means, &scratch).await?;
+            None
+        }
+        Level::Segment(phases) => run(cell, means, &scratch, &["--phases", &phases.join(",")]).await?,
+        Level::Full => run(cell, means, &scratch, &[]).await?,
+    };
+    let (submission, recorded) = (submission(&cell.files), jiff::Timestamp::now().to_string());
+    let entry = Entry { submission, recorded, seconds: began.elapsed().as_secs_f64(), refused };
+    means.ledger.keep(cell, &entry, &scratch)?;
+    Ok(entry)
+}
+
+/// Holds an exam, or a part of it; says with which words it was refused.
+async fn run(cell: &Cell, means: &Means<'_>, scratch: &Path, options: &[&str]) -> Result<Option<String>, HoldError> {
+    let home = tempfile::tempdir().map_err(LedgerError::at(&std::env::temp_dir()))?;
+    let workspace = home.path().join("work");
+    write_files(&cell.files.clone().into(), &workspace).map_err(|error| LedgerError::at(&workspace)(std::io::Error::other(error)))?;
+    let mut command = program(means, "run");
+    command.arg(&workspace).args(options).arg("--out").arg(scratch);
+    // What is examined again and again is to meet other orders and rows each time; the rest always the same.
+    if !cell.is_repeated() {
+        command.arg("--exam-seed").arg(EXAM_SEED);
+    }
+    let output = ended(command, "run", &[exit::DONE, exit::BELOW, exit::NOT_GRADED, exit::REJECTED]).await?;
+    Ok((output.status.code() == Some(i32::from(exit::REJECTED))).then(|| String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+}
+
+/// Replays the reference's exam with the files of a cell.
+async fn replay(cell: &Cell, means: &Means<'_>, scratch: &Path) -> Result<(), HoldError> {
+    let from = means.history.ok_or(HoldError::NoHistory)?;
+    let history = scratch.join("history");
+    std::fs::create_dir(&history).map_err(LedgerError::at(&history))?;
+    for entry in std::fs::read_dir(from).map_err(LedgerError::at(from))? {
+        let file = entry.map_err(LedgerError::at(from))?;
+        std::fs::copy(file.path(), history.join(file.file_name())).map_err(LedgerError::at(&file.path()))?;
+    }
+    // Its level says that the policy lets it pass.
+    if let Ok(vetted) = vet(&cell.files, &means.exercise.manifest) {
+        let other = serde_json::to_vec_pretty(&monitoring(&cell.files, &vetted, means.exercise)).unwrap_or_default();
+        std::fs::write(history.join(MONITORING), other).map_err(LedgerError::at(&history))?;
+    }
+    let mut command = program(means, "replay");
+    command.arg(&history);
+    ended(command, "replay", &[exit::DONE, exit::BELOW, exit::NOT_GRADED]).await?;
+    Ok(())
+}
+
+/// This program, with the exercises of the cell. What its variants are is plain.
+fn program(means: &Means<'_>, command: &str) -> Command {
+    let mut program = Command::new(std::env::current_exe().unwrap_or_else(|_| PathBuf::from("grader")));
+    program.env_remove(KEY_FILE).arg("--exercises").arg(means.exercises).arg(command);
+    // A terminal's Ctrl-C would reach it beside ours, and two end its clean-up.
+    program.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
+    program
+}
+
+/// Waits for a program; one that is told to end is given the time to clean up.
+async fn ended(mut command: Command, name: &'static str, codes: &[u8]) -> Result<Output, HoldError> {
+    let child = command.spawn().map_err(LedgerError::at(Path::new(name)))?;
+    let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    let mut waiting = Box::pin(child.wait_with_output());
+    let output = tokio::select! {
+        output = &mut waiting => output,
+        interrupt = Interrupt::next() => {
+            // One that ended meanwhile needs no telling.
+            pid.and_then(|pid| kill_process(pid, Signal::INT).ok());
+            drop(waiting.await);
+            return Err(interrupt.into());
+        }
+    };
+    let output = output.map_err(LedgerError::at(Path::new(name)))?;
+    if output.status.code().is_some_and(|code| codes.iter().any(|known| i32::from(*known) == code)) {
+        return Ok(output);
+    }
+    Err(HoldError::Program { command: name, status: output.status, said: harness::engine::tail(&output.stderr) })
+}

@@ -1,0 +1,19 @@
+//! Proving an exercise: submissions of which it is known what becomes of them are examined, each at the cheapest level that can show it,
+//! and what differs is told with its evidence.
+//!
+//! What is kept are recordings (`ledger.rs`); they are judged anew whenever somebody asks, as every history is.
+
+mod agree;
+mod cell;
+mod hold;
+mod ledger;
+mod page;
+
+pub use agree::differences;
+pub use cell::{Cell, Expected, Level, Plan, cells};
+pub use hold::{HoldError, Means, hold};
+pub use ledger::{Entry, Ledger, LedgerError};
+pub use page::{Held, Machine, page};
+
+#[cfg(test)]
+mod tests;

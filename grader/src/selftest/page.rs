@@ -1,0 +1,232 @@
+//! What a ledger holds, as a page for whoever asks how often the grader is wrong. Everything is judged anew for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use harness::exercise::Exercise;
+
+use super::{Cell, Entry, Level, differences};
+use crate::check::{Check, Rubric};
+use crate::exam::{Exam, QUIET};
+use crate::history::{History, Line};
+use crate::report::{CheckReport, Report};
+
+/// How many times farther than the reference's worst a threshold should stand.
+const MARGIN: f64 = 3.0;
+/// The kinds of cell, as their ids begin, and what agreement means for each.
+const KINDS: [(&str, &str); 7] = [
+    ("reference", "full marks, every time"),
+    ("untouched", "0 points, and exactly the checks fail that its breaks name, every time"),
+    ("break", "exactly the checks fail that it names"),
+    ("pair", "exactly the checks fail that either names"),
+    ("group", "exactly the checks fail that any of them names, in a whole exam"),
+    ("alternative", "full marks for what it does otherwise"),
+    ("cheat", "what it fakes earns nothing"),
+];
+
+/// A cell that was recorded.
+pub struct Held<'a> {
+    /// The cell.
+    pub cell: &'a Cell,
+    /// What its recording says about itself.
+    pub entry: Entry,
+    /// The recording; nothing where it was refused.
+    pub history: Option<History>,
+    /// What judges make of it today.
+    pub report: Option<Report>,
+    /// In what it differs from what is expected.
+    pub differences: Vec<String>,
+}
+
+/// Which machine a ledger is of.
+pub struct Machine {
+    /// It, in a sentence.
+    pub sentence: String,
+    /// The day, as documents date their figures.
+    pub today: String,
+}
+
+impl<'a> Held<'a> {
+    /// A cell with its recording, judged.
+    pub fn new(cell: &'a Cell, entry: Entry, history: Option<History>, rubric: &Rubric) -> Result<Self, harness::document::Problems> {
+        let report = history.as_ref().map(Report::new).transpose()?;
+        let differences = match (&cell.expected.refused, &entry.refused, &report) {
+            (Some(words), Some(said), _) if said.contains(words.as_str()) => Vec::new(),
+            (Some(words), Some(said), _) => vec![format!("it is refused with other words than `{words}`: {said}")],
+            (Some(_), None, _) => vec!["it is not refused".to_owned()],
+            (None, Some(said), _) => vec![format!("it is refused: {said}")],
+            (None, None, Some(report)) => differences(cell, report, rubric),
+            (None, None, None) => vec!["there is no recording".to_owned()],
+        };
+        Ok(Self { cell, entry, history, report, differences })
+    }
+
+    /// How many of its checks were not graded.
+    pub fn not_graded(&self) -> usize {
+        self.report.iter().flat_map(|report| &report.checks).filter(|check| check.word == "not graded").count()
+    }
+}
+
+/// The page. `total` is how many cells there are, recorded or not.
+pub fn page(exercise: &Exercise, exam: &Exam, rubric: &Rubric, held: &[Held<'_>], all: &[Cell], machine: &Machine) -> String {
+    let id = &exercise.manifest.id;
+    let mut page = format!("# How often the grader is wrong\n\nWritten by `grader selftest {id}` on {}.\n{}\n", machine.today, machine.sentence);
+    let _ = writeln!(page, "Exercise `{id}`, digest `{}`.\n", exercise.digest.get(..12).unwrap_or_default());
+    summary(&mut page, held, all);
+    let of = |kind: &str| held.iter().filter(|one| one.cell.kind() == kind).collect::<Vec<_>>();
+    verdicts(&mut page, &[("the reference", of("reference")), ("an untouched variant", of("untouched"))]);
+    let reference = of("reference");
+    if !reference.is_empty() {
+        room(&mut page, rubric, &reference);
+        false_pages(&mut page, &reference);
+        times(&mut page, exam, &reference);
+    }
+    unproven(&mut page, rubric, all);
+    each(&mut page, held);
+    page
+}
+
+/// The checks that no submission is expected to fail: nobody has seen that they can.
+fn unproven(page: &mut String, rubric: &Rubric, all: &[Cell]) {
+    let failed: BTreeSet<&String> = all.iter().flat_map(|cell| &cell.expected.fails).collect();
+    let never: Vec<String> = rubric.checks.iter().filter(|check| !failed.contains(&check.id)).map(|check| format!("`{}`", check.id)).collect();
+    page.push_str("\n## Checks that no submission here fails\n\n");
+    let _ = match never.len() {
+        0 => writeln!(page, "None."),
+        count => writeln!(page, "{count} of {}: {}.", rubric.checks.len(), never.join(", ")),
+    };
+}
+
+/// What agrees, by kind.
+fn summary(page: &mut String, held: &[Held<'_>], all: &[Cell]) {
+    page.push_str("## Summary\n\n| what | asked for | agree | of | not run |\n|---|---|---|---|---|\n");
+    for (kind, asked) in KINDS {
+        let total = all.iter().filter(|cell| cell.kind() == kind).count();
+        if total == 0 {
+            continue;
+        }
+        let of: Vec<&Held<'_>> = held.iter().filter(|one| one.cell.kind() == kind).collect();
+        let agree = of.iter().filter(|one| one.differences.is_empty()).count();
+        let _ = writeln!(page, "| {kind} | {asked} | {agree} | {} | {} |", of.len(), total - of.len());
+    }
+    let different: Vec<&Held<'_>> = held.iter().filter(|one| !one.differences.is_empty()).collect();
+    for one in &different {
+        let _ = write!(page, "\n`{}` differs:\n\n", one.cell.id);
+        for difference in &one.differences {
+            let _ = writeln!(page, "- {difference}");
+        }
+    }
+}
+
+/// Whether the same submission always gets the same verdicts.
+fn verdicts(page: &mut String, submissions: &[(&str, Vec<&Held<'_>>)]) {
+    page.push_str(
+        "\n## The same submission, the same verdicts\n\n| submission | runs | scores | verdicts that changed | not graded |\n|---|---|---|---|---|\n",
+    );
+    for (name, runs) in submissions.iter().filter(|(_, runs)| !runs.is_empty()) {
+        let mut words: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
+        for check in runs.iter().filter_map(|run| run.report.as_ref()).flat_map(|report| &report.checks) {
+            *words.entry(&check.id).or_default().entry(&check.word).or_default() += 1;
+        }
+        let said = |words: &BTreeMap<&str, usize>| words.iter().map(|(word, count)| format!("{count} {word}")).collect::<Vec<_>>().join(", ");
+        let changed: Vec<String> =
+            words.iter().filter(|(_, words)| words.len() > 1).map(|(check, words)| format!("`{check}` ({})", said(words))).collect();
+        let scores: BTreeSet<String> = runs.iter().filter_map(|run| run.report.as_ref()).map(Report::score_text).collect();
+        let name = match runs.first().and_then(|run| run.cell.variant.seed.as_ref()) {
+            Some(seed) => format!("{name}: seed `{seed}`, breaks {}", runs[0].cell.variant.breaks.join(", ")),
+            None => (*name).to_owned(),
+        };
+        let not_graded: usize = runs.iter().map(|run| run.not_graded()).sum();
+        let scores = scores.into_iter().collect::<Vec<_>>().join(", ");
+        let changed = if changed.is_empty() { "none".to_owned() } else { changed.join("; ") };
+        let _ = writeln!(page, "| {name} | {} | {scores} | {changed} | {not_graded} |", runs.len());
+    }
+}
+
+/// How far the reference's worst run stays from each threshold.
+fn room(page: &mut String, rubric: &Rubric, runs: &[&Held<'_>]) {
+    let _ = write!(
+        page,
+        "\n## How far the reference stays from every threshold\n\nWorst of {} runs. Room: how many times worse it would have to be to fail; {MARGIN} is asked for. What misses it is marked.\n\n| | check | asked for | worst | room |\n|---|---|---|---|---|\n",
+        runs.len()
+    );
+    for check in &rubric.checks {
+        let _ = writeln!(page, "{}", margin(check, runs));
+    }
+}
+
+fn margin(check: &Check, runs: &[&Held<'_>]) -> String {
+    let judged: Vec<&CheckReport> =
+        runs.iter().filter_map(|run| run.report.as_ref()?.checks.iter().find(|one| one.id == check.id)).collect();
+    let expected = judged.first().map_or("", |one| one.expected.as_str());
+    let figures = judged.iter().filter_map(|one| one.figure.as_ref());
+    let worst = figures.min_by(|one, other| one.room().total_cmp(&other.room()));
+    let (seen, room) = match worst {
+        None => ("not a matter of degree".to_owned(), String::new()),
+        Some(figure) if figure.room().is_infinite() => (figure.to_string(), "without end".to_owned()),
+        Some(figure) => {
+            let mark = if figure.room() < MARGIN { " **less than asked for**" } else { "" };
+            (figure.to_string(), format!("{:.1}{mark}", figure.room()))
+        }
+    };
+    format!("| {} | {} | {expected} | {seen} | {room} |", check.requirement, check.title)
+}
+
+/// How often the reference's own alerts would wake someone for nothing.
+fn false_pages(page: &mut String, runs: &[&Held<'_>]) {
+    let days = runs.iter().filter_map(|run| run.history.as_ref()?.replay.as_ref());
+    let (mut count, mut pages) = (0, 0);
+    for lines in days {
+        count += 1;
+        pages += lines.iter().filter(|line| matches!(line, Line::Notification(one) if one.trace == QUIET && one.urgency == "page")).count();
+    }
+    if count > 0 {
+        let _ = write!(page, "\n## False pages\n\nOn {count} quiet days the reference's alerts sent {pages} pages.\n");
+    }
+}
+
+/// How long a grade and its phases take.
+fn times(page: &mut String, exam: &Exam, runs: &[&Held<'_>]) {
+    let middle_and_longest = |mut values: Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        (values.get(values.len() / 2).copied().unwrap_or(f64::NAN), values.last().copied().unwrap_or(f64::NAN))
+    };
+    page.push_str("\n## How long it takes\n\nThe reference, in seconds.\n\n| phase | at least | median | longest |\n|---|---|---|---|\n");
+    let minimum = exam.min().as_secs_f64();
+    let (middle, longest) = middle_and_longest(runs.iter().map(|run| run.entry.seconds).collect());
+    let (of_middle, of_longest) = (middle / minimum, longest / minimum);
+    let _ = writeln!(page, "| the whole grade | {minimum:.0} | {middle:.0} ({of_middle:.2} times) | {longest:.0} ({of_longest:.2} times) |");
+    for phase in &exam.phases {
+        let held = |run: &&Held<'_>| -> Option<f64> {
+            let span = run.report.as_ref()?.timeline.phases.iter().find(|span| span.id == phase.id)?;
+            Some(span.to? - span.from?)
+        };
+        let (middle, longest) = middle_and_longest(runs.iter().filter_map(held).collect());
+        let _ = writeln!(page, "| {} | {} | {middle:.1} | {longest:.1} |", phase.title, phase.min().as_secs());
+    }
+}
+
+/// Every cell that is not a repetition.
+fn each(page: &mut String, held: &[Held<'_>]) {
+    let is_one = |one: &&Held<'_>| !one.cell.is_repeated();
+    if !held.iter().any(|one| is_one(&one)) {
+        return;
+    }
+    page.push_str("\n## Each submission\n\n| submission | what it is | level | seconds | fails | agrees |\n|---|---|---|---|---|---|\n");
+    for one in held.iter().filter(is_one) {
+        let fails = match &one.cell.expected {
+            expected if expected.refused.is_some() => "refused".to_owned(),
+            expected => {
+                let partly = expected.partly.iter().flatten().map(|id| format!("{id} in part"));
+                let fails: Vec<String> = expected.fails.iter().cloned().chain(partly).collect();
+                if fails.is_empty() { "nothing".to_owned() } else { fails.join(", ") }
+            }
+        };
+        let level = match &one.cell.level {
+            Level::Segment(phases) => format!("{} phases", phases.len()),
+            level => level.name().to_owned(),
+        };
+        let agrees = if one.differences.is_empty() { "yes" } else { "**no**" };
+        let _ = writeln!(page, "| {} | {} | {level} | {:.0} | {fails} | {agrees} |", one.cell.id, one.cell.title, one.entry.seconds);
+    }
+}

@@ -1,0 +1,125 @@
+use std::collections::BTreeSet;
+
+use harness::compose::vet;
+
+use super::*;
+use crate::check::Rubric;
+use crate::check::tests::model_down;
+use crate::exam::Exam;
+use crate::report::Report;
+
+fn proven() -> (harness::exercise::Exercise, Exam, Rubric, Vec<Cell>) {
+    let exercise = model_down();
+    let exam = Exam::parse("exam.yaml", &exercise.exam.text).expect("it is right");
+    let rubric = Rubric::parse("checks.yaml", &exercise.checks.text, &exam, &exercise.requirements).expect("it is right");
+    let cells = cells(&exercise, &exam, &rubric, Plan { runs: 2 }).expect("they are right");
+    (exercise, exam, rubric, cells)
+}
+
+fn cell<'a>(cells: &'a [Cell], id: &str) -> &'a Cell {
+    cells.iter().find(|cell| cell.id == id).unwrap_or_else(|| panic!("there is no {id}"))
+}
+
+#[test]
+fn everything_is_proven_at_its_cheapest_level() {
+    let (_, exam, _, cells) = proven();
+    let ids: BTreeSet<&str> = cells.iter().map(|cell| cell.id.as_str()).collect();
+    assert_eq!(ids.len(), cells.len());
+    for (id, level) in [
+        ("reference/02", "full"),
+        ("untouched/01", "full"),
+        ("group/01", "full"),
+        ("break/burn-in-percent", "replay"),
+        ("break/dashboard-still", "replay"),
+        ("break/rollback-flip", "segment"),
+        ("alternative/simple-thresholds", "replay"),
+        ("alternative/weights", "full"),
+        ("cheat/scaled-to-zero", "static"),
+        // It scrapes something else, so that no other exam's recording says anything of it.
+        ("cheat/two-faces", "full"),
+    ] {
+        assert_eq!(cell(&cells, id).level.name(), level, "{id}");
+    }
+    let Level::Segment(phases) = &cell(&cells, "break/rollback-flip").level else { panic!("it is a segment") };
+    for phase in ["baseline", "release-good", "release-unknown", "rollback", "rollback-again"] {
+        assert!(phases.iter().any(|id| id == phase), "{phase} is not in {phases:?}");
+    }
+    assert!(!phases.iter().any(|id| id == "kill" || id == "restart"), "{phases:?}");
+    assert!(exam.part(phases).is_ok());
+}
+
+#[test]
+fn what_is_refused_says_so_and_nothing_else_is() {
+    let (exercise, _, _, cells) = proven();
+    for cell in &cells {
+        let refused = vet(&cell.files, &exercise.manifest).err().map(|problems| problems.to_string());
+        match (&cell.expected.refused, &refused) {
+            (None, None) => {}
+            (Some(words), Some(said)) => assert!(said.contains(words.as_str()), "{}: {said}", cell.id),
+            (None, Some(said)) => panic!("{}: {said}", cell.id),
+            (Some(_), None) => panic!("{} is not refused", cell.id),
+        }
+    }
+}
+
+#[test]
+fn alternatives_and_cheats_are_as_many_as_promised() {
+    let (_, _, _, cells) = proven();
+    let count = |kind: &str| cells.iter().filter(|cell| cell.kind() == kind).count();
+    assert!(count("alternative") >= 6 && count("cheat") >= 15 && count("break") >= 16 && count("pair") == 6, "too few");
+}
+
+/// A report whose every check has the word that is asked for it.
+fn report(word: impl Fn(&str) -> &'static str) -> Report {
+    let history = crate::check::tests::faultless();
+    let mut report = Report::new(&history).expect("its rules are right");
+    for check in &mut report.checks {
+        check.word = word(&check.id).to_owned();
+    }
+    (report.score.low, report.score.high) = (100.0, 100.0);
+    report
+}
+
+#[test]
+fn what_differs_is_named_with_what_was_seen() {
+    let (_, _, rubric, cells) = proven();
+    let reference = cell(&cells, "reference/01");
+    assert_eq!(differences(reference, &report(|_| "passed"), &rubric), Vec::<String>::new());
+    let said = differences(reference, &report(|id| if id == "kill-survived" { "failed" } else { "passed" }), &rubric);
+    assert!(said.len() == 1 && said[0].starts_with("`kill-survived` is failed, and not passed: "), "{said:?}");
+    let flip = cell(&cells, "break/rollback-flip");
+    let fails = |id: &str| if flip.expected.fails.contains(id) { "failed" } else { "passed" };
+    assert_eq!(differences(flip, &report(fails), &rubric), Vec::<String>::new());
+    assert_eq!(differences(flip, &report(|_| "passed"), &rubric).len(), flip.expected.fails.len());
+    // A break names all that it fails; a cheat needs not name what follows from it.
+    let follows = |id: &str| if id == "kill-correct" { "failed" } else { fails(id) };
+    assert_eq!(differences(flip, &report(follows), &rubric).len(), 1);
+    let half = cell(&cells, "cheat/half-right");
+    let follows = |id: &str| if matches!(id, "answers-correct" | "kill-correct") { "failed" } else { "passed" };
+    assert_eq!(differences(half, &report(follows), &rubric), Vec::<String>::new());
+}
+
+#[test]
+fn a_replay_says_nothing_of_what_was_live() {
+    let (_, _, rubric, cells) = proven();
+    let one = cell(&cells, "break/burn-in-percent");
+    let word = |id: &str| if one.expected.fails.contains(id) || id == "kill-survived" { "failed" } else { "passed" };
+    assert_eq!(differences(one, &report(word), &rubric), Vec::<String>::new());
+}
+
+#[test]
+fn recordings_of_other_submissions_are_no_proof() {
+    let (exercise, _, _, mut cells) = proven();
+    let below = tempfile::tempdir().expect("room");
+    let ledger = Ledger::of(&exercise, below.path());
+    let mut one = cells.swap_remove(0);
+    assert_eq!(ledger.read(&one), None);
+    let entry = Entry { submission: ledger::submission(&one.files), recorded: "2026-01-01T00:00:00Z".to_owned(), seconds: 1.0, refused: None };
+    let scratch = ledger.scratch(&one).expect("writable");
+    std::fs::write(scratch.join("report.html"), "new").expect("writable");
+    ledger.keep(&one, &entry, &scratch).expect("writable");
+    assert_eq!(ledger.read(&one), Some(entry));
+    assert!(ledger.place(&one).join("report.html").is_file() && !scratch.exists());
+    one.files.insert("more.txt".to_owned(), Vec::new());
+    assert_eq!(ledger.read(&one), None);
+}

@@ -1,0 +1,91 @@
+//! `harness new`
+
+use std::path::{Path, PathBuf};
+
+use super::CliError;
+use crate::exercise::{Exercise, Files, files_below};
+use crate::output;
+use crate::submission::write_files;
+
+/// The exercise that others are made like: the smallest that has everything.
+const TEMPLATE: &str = "warm-up";
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  harness new churn-model\n  harness new churn-model --like model-down --exercises ~/our-exercises")]
+pub(super) struct Arguments {
+    /// The new exercise: small letters, digits and `-`, a letter first.
+    id: String,
+    /// The exercise that it is a copy of.
+    #[arg(long, value_name = "EXERCISE", default_value = TEMPLATE)]
+    like: String,
+}
+
+impl Arguments {
+    pub(super) fn run(self, exercises: &Path) -> Result<(), CliError> {
+        let like = Exercise::find(&self.like, exercises)?;
+        let is_name = self.id.starts_with(|c: char| c.is_ascii_lowercase())
+            && self.id.len() <= 32
+            && self.id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+        if !is_name {
+            return Err(CliError::usage(format!("`{}` is no name for an exercise: small letters, digits and `-`, at most 32, a letter first", self.id)));
+        }
+        let folder = exercises.join(&self.id);
+        if folder.exists() {
+            return Err(CliError::usage(format!("`{}` is there already, and nothing is overwritten", folder.display())));
+        }
+        let files = renamed(files_below(&like.dir)?, &self.like, &self.id);
+        // Whole beside its place, and moved there, so that it is never half there.
+        let made = tempfile::Builder::new().prefix(".modeldown-").tempdir_in(exercises).map_err(CliError::file(exercises))?;
+        write_files(&files.into(), made.path())?;
+        std::fs::rename(made.path(), &folder).map_err(CliError::file(&folder))?;
+        Exercise::find(&self.id, exercises)?;
+        tell(&self.id, &folder)
+    }
+}
+
+/// The files of an exercise under another name.
+fn renamed(mut files: Files, from: &str, to: &str) -> Files {
+    if let Some(manifest) = files.get_mut("exercise.yaml") {
+        let text = String::from_utf8_lossy(manifest).replacen(&format!("id: {from}\n"), &format!("id: {to}\n"), 1);
+        *manifest = text.into_bytes();
+    }
+    files
+}
+
+fn tell(id: &str, folder: &Path) -> Result<(), CliError> {
+    let shown: PathBuf = folder.join("exercise.yaml");
+    output::print(format_args!(
+        "{} is an exercise of its own. What to do with it:\n\
+         \n  {:<44} what it is made of\
+         \n  harness list                                 what is wrong with it, and where\
+         \n  harness start {id:<30} as a candidate sees it\
+         \n  grader selftest {id:<28} proves it",
+        folder.display(),
+        shown.display()
+    ))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_is_an_exercise_and_overwrites_nothing() {
+        let original = Path::new(env!("CARGO_MANIFEST_DIR")).join("../exercises/warm-up");
+        let folder = tempfile::tempdir().expect("room");
+        write_files(&files_below(&original).expect("readable").into(), &folder.path().join(TEMPLATE)).expect("writable");
+        let make = |id: &str| Arguments { id: id.to_owned(), like: TEMPLATE.to_owned() }.run(folder.path());
+        make("churn-model").expect("it is made");
+        let made = Exercise::find("churn-model", folder.path()).expect("it is right");
+        assert_eq!((made.manifest.id.as_str(), made.breaks.len()), ("churn-model", 2));
+        let note = folder.path().join("churn-model/brief.md");
+        std::fs::write(&note, "mine").expect("writable");
+        for (id, expected) in [("churn-model", "nothing is overwritten"), ("Churn", "small letters"), ("../out", "small letters")] {
+            let said = make(id).expect_err("it must be refused").to_string();
+            assert!(said.contains(expected), "{said}");
+        }
+        assert_eq!(std::fs::read_to_string(note).expect("readable"), "mine");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("readable").count(), 2);
+    }
+}
