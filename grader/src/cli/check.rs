@@ -13,10 +13,10 @@ use harness::progress::Progress;
 use harness::{exercise, images, submission};
 use serde_json::json;
 
-use super::{CliError, loaded, run};
+use super::{CliError, loaded};
 use crate::check::{Judgement, Kind, Rubric, Verdict, judge};
 use crate::exam::{Exam, Rehearsal};
-use crate::history::History;
+use crate::history::{History, Manifest};
 use crate::score::Outcome;
 use harness::output::{self, OutputError};
 
@@ -46,7 +46,7 @@ impl Arguments {
         let engine = Engine::connect().await?;
         let progress = Progress::stderr();
         // What is broken does not matter here, and may be sealed.
-        let manifest = run::manifest(&exercise, &Variant::reference(), &exercise::Seed::fresh());
+        let manifest = Manifest::of(&exercise, &Variant::reference(), &exercise::Seed::fresh());
         let scratch = tempfile::tempdir().map_err(Shared::file(&std::env::temp_dir()))?;
         let history = scratch.path().join("history");
         let work = async {

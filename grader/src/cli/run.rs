@@ -6,14 +6,14 @@ use harness::cli::CliError as Shared;
 use harness::compose::vet;
 use harness::engine::Engine;
 use harness::environment::{Lease, Leases, Sweep, sweep, sweep_dead};
-use harness::exercise::{Break, Exercise, ExerciseError, Files, Key, Seed, VARIANT_FILE, Variant, VariantError, VariantFile};
+use harness::exercise::{Exercise, ExerciseError, Files, Key, Seed, VARIANT_FILE, Variant, VariantError, VariantFile};
 use harness::interrupt::Interrupt;
 use harness::progress::Progress;
 use harness::{exercise, images, submission};
 
 use super::{CliError, fresh, loaded, replay, tell};
 use crate::exam::Hall;
-use crate::history::{BreakRecord, FORMAT, History, Manifest};
+use crate::history::{History, Manifest};
 use crate::report::Report;
 use crate::score::Outcome;
 use harness::output;
@@ -83,7 +83,7 @@ impl Arguments {
             interrupt = Interrupt::next() => return Err(interrupt.into()),
         };
         let seed = self.exam_seed.clone().unwrap_or_else(Seed::fresh);
-        let manifest = Manifest { public, phases: self.phases.clone(), ..manifest(&exercise, &variant, &seed) };
+        let manifest = Manifest { public, phases: self.phases.clone(), ..Manifest::of(&exercise, &variant, &seed) };
         let lease = leases.take(&exercise.manifest.id, None, HOURS).map_err(Shared::Leases)?;
         // Room for a report about an exam that a full disk broke off.
         let reserve = self.out.join(".reserve");
@@ -171,26 +171,4 @@ pub(super) async fn close(engine: &Engine, lease: Lease, progress: &Progress) ->
     progress.step("cleaning up");
     sweep(engine, &lease.record.id, Sweep::Everything).await?;
     lease.end().map_err(Shared::Leases)
-}
-
-pub(super) fn manifest(exercise: &Exercise, variant: &Variant, seed: &Seed) -> Manifest {
-    Manifest {
-        format: FORMAT,
-        exercise: exercise.manifest.id.clone(),
-        title: exercise.manifest.title.clone(),
-        exercise_digest: exercise.digest.clone(),
-        seed: variant.seed.as_ref().map(ToString::to_string),
-        breaks: variant.breaks.iter().filter_map(|id| Some((id.clone(), record(exercise.breaks.get(id)?)))).collect(),
-        baseline: exercise.baseline(&variant.breaks),
-        exam_seed: seed.to_string(),
-        started: jiff::Timestamp::now().to_string(),
-        grader_version: env!("CARGO_PKG_VERSION").to_owned(),
-        pass_mark: exercise.manifest.pass_mark,
-        public: false,
-        phases: None,
-    }
-}
-
-fn record(one: &Break) -> BreakRecord {
-    BreakRecord { title: one.title.clone(), minutes: one.minutes, fails: one.fails.clone() }
 }

@@ -144,7 +144,7 @@ impl Arguments {
         let patterns = patterns(&self.cells).map_err(|error| Shared::usage(error.to_string()))?;
         let named: Vec<&Cell> = all.iter().filter(|cell| self.cells.is_empty() || patterns.is_match(&cell.id)).collect();
         if named.is_empty() {
-            let kinds = "reference/*, untouched/*, group/*, pair/*, break/*, alternative/*, cheat/*";
+            let kinds = "reference/*, untouched/*, parameters/*, group/*, pair/*, break/*, alternative/*, cheat/*";
             Err(Shared::usage(format!("no submission is called `{}`; known: {kinds}; `--list` lists all of them", self.cells.join("`, `"))))?;
         }
         let in_shard = |index: usize| self.shard.is_none_or(|shard| index % shard.of == shard.part - 1);

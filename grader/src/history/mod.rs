@@ -13,6 +13,7 @@ mod write;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use harness::exercise::{Break, Exercise, Seed, Variant};
 use serde::{Deserialize, Serialize};
 
 pub use event::{Alert, AlertRule, Event, Missing, Panel, PhaseEnd, ReleaseCommand, RequestResult, Target, What};
@@ -59,6 +60,28 @@ pub struct Manifest {
     /// The phases that were held, where an author asked for a part of the exam.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phases: Option<Vec<String>>,
+}
+
+impl Manifest {
+    /// The manifest of an exam of a variant that is drawn from a seed and begins now.
+    pub fn of(exercise: &Exercise, variant: &Variant, exam_seed: &Seed) -> Self {
+        let record = |one: &Break| BreakRecord { title: one.title.clone(), minutes: one.minutes, fails: one.fails.clone() };
+        Self {
+            format: FORMAT,
+            exercise: exercise.manifest.id.clone(),
+            title: exercise.manifest.title.clone(),
+            exercise_digest: exercise.digest.clone(),
+            seed: variant.seed.as_ref().map(ToString::to_string),
+            breaks: variant.breaks.iter().filter_map(|id| Some((id.clone(), record(exercise.breaks.get(id)?)))).collect(),
+            baseline: exercise.baseline(&variant.breaks),
+            exam_seed: exam_seed.to_string(),
+            started: jiff::Timestamp::now().to_string(),
+            grader_version: env!("CARGO_PKG_VERSION").to_owned(),
+            pass_mark: exercise.manifest.pass_mark,
+            public: false,
+            phases: None,
+        }
+    }
 }
 
 /// A break of the variant, as the exercise described it.

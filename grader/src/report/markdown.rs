@@ -58,10 +58,10 @@ pub(super) fn render(report: &Report) -> String {
 pub(super) fn points(check: &CheckReport) -> String {
     match check.item.part {
         crate::score::Part::Repair => format!("{} of {}", check.item.earned, check.item.of),
-        crate::score::Part::Guard if check.item.earned < 0.0 => format!("{}", check.item.earned),
+        crate::score::Part::Guard | crate::score::Part::Shared if check.item.earned < 0.0 => format!("{}", check.item.earned),
         // Charged with another failure of the same cause.
-        crate::score::Part::Guard if !matches!(check.verdict, crate::check::Verdict::Passed { .. }) => "0".to_owned(),
-        crate::score::Part::Guard | crate::score::Part::Hidden => String::new(),
+        crate::score::Part::Guard | crate::score::Part::Shared if !matches!(check.verdict, crate::check::Verdict::Passed { .. }) => "0".to_owned(),
+        crate::score::Part::Guard | crate::score::Part::Shared | crate::score::Part::Hidden => String::new(),
     }
 }
 

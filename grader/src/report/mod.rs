@@ -10,7 +10,7 @@ mod terminal;
 mod timeline;
 mod versions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use harness::document::Problems;
@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use crate::check::{Exhibit, Figure, Judgement, Verdict, Window, judge, rules};
 use crate::history::{BreakRecord, History, What};
-use crate::score::{Item, Outcome, Part, Score, score};
+use crate::score::{Item, Outcome, Part, Score, own, score};
 
 pub use incidents::{Deadline, Episode, Fired, First, Lane, Message, Replayed, Scene, Standing};
 pub use terminal::table;
@@ -84,7 +84,7 @@ pub struct BreakReport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BreakState {
-    /// Every check that failed because of it passes.
+    /// Every check that failed because of it alone passes.
     Repaired,
     /// Some of them pass, or one passes in part; others do not.
     Partly,
@@ -210,7 +210,7 @@ impl Report {
             title: manifest.title.clone(),
             outcome: score.outcome(),
             score,
-            breaks: manifest.breaks.iter().map(|(id, one)| BreakReport::new(id, one, &judgements)).collect(),
+            breaks: manifest.breaks.iter().map(|(id, one)| BreakReport::new(id, one, &own(id, manifest), &judgements)).collect(),
             seed: manifest.seed.clone(),
             started: manifest.started.clone(),
             checks,
@@ -261,8 +261,8 @@ impl Report {
 }
 
 impl BreakReport {
-    fn new(id: &str, one: &BreakRecord, judgements: &BTreeMap<String, Judgement>) -> Self {
-        let verdicts: Vec<&Verdict> = one.fails.iter().filter_map(|check| judgements.get(check)).map(|judgement| &judgement.verdict).collect();
+    fn new(id: &str, one: &BreakRecord, own: &BTreeSet<&str>, judgements: &BTreeMap<String, Judgement>) -> Self {
+        let verdicts: Vec<&Verdict> = own.iter().filter_map(|check| judgements.get(*check)).map(|judgement| &judgement.verdict).collect();
         let any = |wanted: fn(&Verdict) -> bool| verdicts.iter().any(|verdict| wanted(verdict));
         let lacks = any(|verdict| matches!(verdict, Verdict::Failed | Verdict::Partial { .. }));
         let earns = any(|verdict| matches!(verdict, Verdict::Passed { .. } | Verdict::Partial { .. }));

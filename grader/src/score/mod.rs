@@ -11,12 +11,14 @@
 //! need the same repair are one cluster, too. A guard that needs what another break hides costs nothing.
 //!
 //! What there is to repair is worth 100 together. Each break weighs as many parts as minutes that a good candidate needs for it, and
-//! shares them among the checks that fail because of it, by their points; a check that fails because of two breaks gets both shares.
+//! shares them among the checks that fail because of it alone, by their points. A check that fails because of two breaks is nobody's
+//! repair: it is a guard that needs what is both breaks' own, so that a break that is left open costs its minutes and no more. (Only of
+//! a break that has no check to itself, which no seed picks, does such a check get the share.)
 //! What a break breaks behind another that masks it neither earns nor costs. No seed picks two such breaks; people may.
 //!
 //! `docs/scoring.md` explains all of this to people who hire.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -32,6 +34,8 @@ pub enum Part {
     Repair,
     /// It was fine, and costs its points by failing.
     Guard,
+    /// It was broken by more than one break, and costs its points by failing when all of them are repaired.
+    Shared,
     /// It was broken behind another break that masks it: nobody could see it, so it neither earns nor costs.
     Hidden,
 }
@@ -102,10 +106,11 @@ pub fn score(judgements: &BTreeMap<String, Judgement>, rubric: &Rubric, manifest
 /// What each repair is worth, of 100.
 fn weights<'a>(rubric: &'a Rubric, manifest: &Manifest) -> BTreeMap<&'a str, f64> {
     let mut weights: BTreeMap<&str, f64> = BTreeMap::new();
-    for one in manifest.breaks.values() {
-        let failing = || rubric.checks.iter().filter(|check| one.fails.contains(&check.id) && manifest.baseline.contains(&check.id));
-        let points: u32 = failing().map(|check| check.points).sum();
-        for check in failing() {
+    for (id, one) in &manifest.breaks {
+        let own = own(id, manifest);
+        let repairs: Vec<&Check> = rubric.checks.iter().filter(|check| own.contains(check.id.as_str())).collect();
+        let points: u32 = repairs.iter().map(|check| check.points).sum();
+        for check in repairs {
             *weights.entry(&check.id).or_default() += f64::from(one.minutes * check.points) / f64::from(points);
         }
     }
@@ -116,6 +121,16 @@ fn weights<'a>(rubric: &'a Rubric, manifest: &Manifest) -> BTreeMap<&'a str, f64
     weights
 }
 
+/// The checks by which it shows whether a break was repaired: those that no other break of the variant fails; where there are none, all
+/// that it fails.
+pub(crate) fn own<'a>(id: &str, manifest: &'a Manifest) -> BTreeSet<&'a str> {
+    let Some(one) = manifest.breaks.get(id) else { return BTreeSet::new() };
+    let seen = || one.fails.iter().filter(|check| manifest.baseline.contains(*check)).map(String::as_str);
+    let is_shared = |check: &str| manifest.breaks.iter().any(|(other, another)| other != id && another.fails.contains(check));
+    let alone: BTreeSet<&str> = seen().filter(|check| !is_shared(check)).collect();
+    if alone.is_empty() { seen().collect() } else { alone }
+}
+
 /// What each check gives or takes, in points of 100.
 fn items(rubric: &Rubric, manifest: &Manifest, weights: &BTreeMap<&str, f64>, share: impl Fn(&Check) -> f64) -> BTreeMap<String, Item> {
     let mut items: BTreeMap<String, Item> = BTreeMap::new();
@@ -124,8 +139,8 @@ fn items(rubric: &Rubric, manifest: &Manifest, weights: &BTreeMap<&str, f64>, sh
         let earned = if part == Part::Repair { of * share(check) } else { 0.0 };
         items.insert(check.id.clone(), Item { part, of, earned });
     }
-    let guards: Vec<Guard<'_>> =
-        rubric.checks.iter().filter(|check| items[&check.id].part == Part::Guard).map(|check| Guard::new(check, rubric, &items)).collect();
+    let is_guard = |check: &&Check| matches!(items[&check.id].part, Part::Guard | Part::Shared);
+    let guards: Vec<Guard<'_>> = rubric.checks.iter().filter(is_guard).map(|check| Guard::new(check, rubric, manifest, &items)).collect();
     // The dearest failed guard of every cluster so far.
     let mut charged: BTreeMap<&str, (&str, f64)> = BTreeMap::new();
     for (guard, cluster) in guards.iter().zip(clusters(&guards)) {
@@ -157,9 +172,15 @@ struct Guard<'a> {
 }
 
 impl<'a> Guard<'a> {
-    fn new(check: &'a Check, rubric: &'a Rubric, items: &BTreeMap<String, Item>) -> Self {
-        let broken = rubric.needed(check).into_iter().filter(|need| items[*need].part != Part::Guard).collect();
-        Self { check, root: root(check, rubric), broken }
+    fn new(check: &'a Check, rubric: &'a Rubric, manifest: &'a Manifest, items: &BTreeMap<String, Item>) -> Self {
+        let with_it = rubric.needed(check).into_iter().chain([check.id.as_str()]);
+        let broken = with_it.flat_map(|need| match items[need].part {
+            Part::Guard => Vec::new(),
+            Part::Repair | Part::Hidden => vec![need],
+            // What is shared needs what is each break's own.
+            Part::Shared => manifest.breaks.iter().filter(|(_, one)| one.fails.contains(need)).flat_map(|(id, _)| own(id, manifest)).collect(),
+        });
+        Self { check, root: root(check, rubric), broken: broken.collect() }
     }
 
     fn links(&self) -> impl Iterator<Item = &&'a str> {
@@ -190,6 +211,7 @@ fn worth(check: &Check, manifest: &Manifest, weights: &BTreeMap<&str, f64>) -> (
     let is_broken = || manifest.breaks.values().any(|one| one.fails.contains(&check.id));
     match weights.get(check.id.as_str()) {
         Some(weight) => (Part::Repair, *weight),
+        None if manifest.baseline.contains(&check.id) && is_broken() => (Part::Shared, f64::from(check.points)),
         None if is_broken() => (Part::Hidden, 0.0),
         None => (Part::Guard, f64::from(check.points)),
     }

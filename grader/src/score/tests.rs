@@ -2,11 +2,12 @@
 
 use std::sync::LazyLock;
 
+use harness::exercise::{Key, Seed, Variant};
 use proptest::prelude::*;
 
 use super::*;
 use crate::check::Verdict;
-use crate::check::tests::{faultless, model_down_rubric};
+use crate::check::tests::{faultless, model_down, model_down_rubric};
 use crate::history::BreakRecord;
 
 static RUBRIC: LazyLock<Rubric> = LazyLock::new(model_down_rubric);
@@ -130,7 +131,8 @@ proptest! {
         let judgements = judged(&RUBRIC, &verdicts);
         let score = score(&judgements, &RUBRIC, &variant(&RUBRIC, &starts));
         for check in RUBRIC.checks.iter().filter(|check| score.items[&check.id].part == Part::Guard) {
-            for need in RUBRIC.needed(check).into_iter().map(|need| &score.items[need]).filter(|need| need.part != Part::Guard) {
+            let needed = RUBRIC.needed(check).into_iter().map(|need| &score.items[need]);
+            for need in needed.filter(|need| matches!(need.part, Part::Repair | Part::Hidden)) {
                 // Both are rounded.
                 prop_assert!(-score.items[&check.id].earned <= need.earned.max(0.0) + 0.11, "{}: {score:?}", check.id);
             }
@@ -192,6 +194,32 @@ fn a_guard_costs_at_most_what_the_repairs_that_it_needs_have_earned() {
     assert!((earned(Verdict::Partial { share: 0.1 }, told) - 50.0).abs() < 0.1, "5 points are earned, and no more are lost");
     // What does not need them costs what it costs.
     assert!((earned(Verdict::Failed, &["series-budget"]) - (50.0 - points("series-budget"))).abs() < 0.1);
+}
+
+/// Of each break that is left open in the variants of a hundred seeds, alone and beside another.
+#[test]
+fn a_break_left_open_costs_its_minutes() {
+    let exercise = model_down();
+    for index in 0..100 {
+        let seed = Seed::new(&format!("seed-{index}")).expect("it is a seed");
+        let variant = Variant::pick(&exercise, seed.clone(), &Key::public()).expect("it picks");
+        let manifest = Manifest::of(&exercise, &variant, &seed);
+        let lost = |open: &[&str]| {
+            let fails = open.iter().flat_map(|id| &exercise.breaks[*id].fails).filter(|check| manifest.baseline.contains(*check));
+            let failed: Vec<(&str, Verdict)> = fails.map(|check| (check.as_str(), Verdict::Failed)).collect();
+            100.0 - score(&passed_but(&RUBRIC, &failed), &RUBRIC, &manifest).low
+        };
+        let minutes = |id: &str| f64::from(exercise.breaks[id].minutes);
+        let all: f64 = variant.breaks.iter().map(|id| minutes(id)).sum();
+        for (place, id) in variant.breaks.iter().enumerate() {
+            let share = 100.0 * minutes(id) / all;
+            assert!((lost(&[id]) - share).abs() <= 0.2 * share + 0.05, "{variant:?}: `{id}` costs {}, its minutes are {share}", lost(&[id]));
+            for other in &variant.breaks[..place] {
+                let (both, one, two) = (lost(&[id, other]), lost(&[id]), lost(&[other]));
+                assert!(both <= one + two + 0.11 && both >= one.max(two), "{variant:?}: `{id}` and `{other}` cost {both}, alone {one} and {two}");
+            }
+        }
+    }
 }
 
 /// A variant in which nothing was broken.

@@ -1,5 +1,5 @@
-//! What an exercise is proven by: its reference and a broken variant, again and again; every break alone, in pairs and in groups; every
-//! alternative and every cheat.
+//! What an exercise is proven by: its reference and a broken variant, again and again; the reference under other names; every break alone,
+//! in pairs and in groups; every alternative and every cheat.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -107,6 +107,14 @@ pub fn cells(exercise: &Exercise, exam: &Exam, rubric: &Rubric, plan: Plan) -> R
             cell.expected.score = Some(0);
             cells.push(cell);
         }
+    }
+    if !exercise.manifest.parameters.is_empty() {
+        let parameters = exercise.manifest.parameters.iter().filter_map(|one| Some((one.id.clone(), one.choices.last()?.clone())));
+        let variant = Variant { parameters: parameters.collect(), ..Variant::reference() };
+        let files = render_workspace(exercise, &variant, &Key::public())?;
+        let title = "the reference, with the last choice of every parameter".to_owned();
+        let expected = Expected { partly: Some(BTreeSet::new()), score: Some(100), ..Expected::default() };
+        cells.push(Cell { id: "parameters/last".to_owned(), title, variant, files, level: Level::Full, expected });
     }
     for (index, group) in groups(exercise).iter().enumerate() {
         let mut cell = maker.broken(&format!("group/{:02}", index + 1), Variant::named(exercise, group)?)?;

@@ -14,8 +14,9 @@ use crate::report::{CheckReport, Report};
 /// How many times farther than the reference's worst a threshold should stand.
 const MARGIN: f64 = 3.0;
 /// The kinds of cell, as their ids begin, and what agreement means for each.
-const KINDS: [(&str, &str); 7] = [
+const KINDS: [(&str, &str); 8] = [
     ("reference", "full marks, every time"),
+    ("parameters", "full marks, whatever things are called"),
     ("untouched", "0 points, and exactly the checks fail that its breaks name, every time"),
     ("break", "exactly the checks fail that it names"),
     ("pair", "exactly the checks fail that either names"),

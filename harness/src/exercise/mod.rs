@@ -207,10 +207,14 @@ impl Exercise {
         self.meeting.contains(&(one.to_owned(), other.to_owned()))
     }
 
-    /// Whether no seed picks two breaks together: one hides the other, or both edit the same text.
+    /// Whether no seed picks two breaks together: one hides the other, or fails all that the other does, so that no check could tell whether
+    /// the other was repaired; or both edit the same text.
     pub fn excludes(&self, one: &str, other: &str) -> bool {
-        let masks = |id: &str, other: &str| self.breaks.get(id).is_some_and(|one| one.masks.contains(other));
-        masks(one, other) || masks(other, one) || self.meets(one, other)
+        let hides = |id: &str, other: &str| match (self.breaks.get(id), self.breaks.get(other)) {
+            (Some(one), Some(hidden)) => one.masks.contains(other) || hidden.fails.is_subset(&one.fails),
+            _ => false,
+        };
+        hides(one, other) || hides(other, one) || self.meets(one, other)
     }
 
     /// The checks that fail on the untouched variant with these breaks: what there is to repair.
