@@ -5,16 +5,21 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 /// What decides what a recording holds, from the repository's root. Judges and reports do not: they read it anew each time.
-const SOURCES: [&str; 9] = [
-    "grader/src/exam",
-    "grader/src/replay",
-    "harness/src/compose",
-    "harness/src/environment",
-    "harness/src/exercise",
+const SOURCES: [&str; 14] = [
     "exercises/platform/Cargo.lock",
+    "exercises/platform/Cargo.toml",
     "exercises/platform/images",
     "exercises/platform/replay",
     "exercises/platform/src",
+    "grader/src/cli/run.rs",
+    "grader/src/exam",
+    "grader/src/history",
+    "grader/src/replay",
+    "harness/src/compose",
+    "harness/src/engine",
+    "harness/src/environment",
+    "harness/src/images",
+    "harness/src/submission",
 ];
 
 fn main() {
@@ -27,7 +32,7 @@ fn main() {
             digest.update(std::fs::read(&file).unwrap_or_default());
         }
     }
-    let digest: String = digest.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    let digest = digest.finalize().iter().take(6).fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
     println!("cargo::rustc-env=MODELDOWN_RECORDER={digest}");
 }
 

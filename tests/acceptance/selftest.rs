@@ -25,8 +25,7 @@ fn selftest(home: &Home, exercise: &str, arguments: &[&str]) -> Output {
 fn agree(home: &Home, arguments: &[&str]) -> Vec<Value> {
     let output = selftest(home, "model-down", arguments);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    let told: Vec<Value> =
-        String::from_utf8_lossy(&output.stdout).lines().map(|line| serde_json::from_str(line).expect("it is JSON")).collect();
+    let told: Vec<Value> = String::from_utf8_lossy(&output.stdout).lines().map(|line| serde_json::from_str(line).expect("it is JSON")).collect();
     assert!(told.iter().all(|one| one["agrees"] == true), "{told:#?}");
     told
 }

@@ -1,6 +1,7 @@
 //! `checks.yaml`: what is judged, what it is worth, and which requirement it proves.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use harness::document::{self, Document, Problem, Problems};
 use schemars::JsonSchema;
@@ -60,6 +61,20 @@ impl Rubric {
             open.extend(new.filter(|other| needed.insert(other.id.as_str())));
         }
         needed
+    }
+
+    /// Complaints about checks that a file names and the rubric does not have: nobody would ever see them fail.
+    pub fn unknown<'a>(&self, named: impl Iterator<Item = &'a String>, file: &Path) -> Vec<Problem> {
+        let known: Vec<&str> = self.checks.iter().map(|check| check.id.as_str()).collect();
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        let unknown = named.filter(|id| !known.contains(&id.as_str()));
+        unknown
+            .map(|id| {
+                let offset = text.find(id.as_str()).unwrap_or(0);
+                let problem = Problem::at(&file.to_string_lossy(), &text, offset, format!("there is no check `{id}`"));
+                problem.with_help(format!("known: {}", known.join(", ")))
+            })
+            .collect()
     }
 
     /// The checks that an exam which is a part of theirs can say something about.

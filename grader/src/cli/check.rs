@@ -120,9 +120,8 @@ fn tell(exercise: &Exercise, rubric: &Rubric, judgements: &BTreeMap<String, Judg
     }
     let (met, all) = (judged().filter(|(_, judgement)| matches!(judgement.verdict, Verdict::Passed { .. })).count(), rubric.checks.len());
     output::print(format_args!(
-        "\n{met} of {all} basics are met. Deaths, faults of the feature store, releases, rollbacks and what alerts do at work are tried by\n`make grade` only;"
-    ))?;
-    output::print("brief.md says what is asked for there.")
+        "\n{met} of {all} basics are met. What happens when something goes wrong is tried by `make grade` only;\nbrief.md says what is asked for there."
+    ))
 }
 
 /// A text that may be a submission's, for a terminal.

@@ -21,6 +21,7 @@ use crate::history::HistoryError;
 use crate::replay::ReplayError;
 use crate::report::Report;
 use crate::score::Outcome;
+use crate::selftest::LedgerError;
 use harness::output::{self, OutputError};
 
 const EXAMPLES: &str = "\
@@ -84,6 +85,8 @@ enum CliError {
     History(#[from] HistoryError),
     #[error("the exam was not replayed: {0}")]
     Replay(#[from] ReplayError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
 }
 
 impl CliError {
@@ -92,7 +95,7 @@ impl CliError {
             Self::Shared(error) => return error.code(),
             Self::Exam(error) => error.owner(),
             Self::Replay(ReplayError::Environment(error)) => error.owner(),
-            Self::Replay(ReplayError::Program(_)) => Owner::Grader,
+            Self::Replay(ReplayError::Program(_)) | Self::Ledger(_) => Owner::Grader,
             Self::Rules(_) | Self::History(_) | Self::Replay(_) => Owner::Operator,
             Self::Variant(error) => error.owner(),
             Self::Build(_) => Owner::Candidate,
@@ -150,23 +153,10 @@ fn ended(done: Result<ExitCode, CliError>) -> ExitCode {
 fn loaded(exercise: &Exercise) -> Result<(Exam, Rubric), CliError> {
     let exam = Exam::of(exercise).map_err(CliError::Rules)?;
     let rubric = Rubric::parse(&exercise.checks.name, &exercise.checks.text, &exam, &exercise.requirements).map_err(CliError::Rules)?;
-    known_checks(exercise, &rubric)?;
-    Ok((exam, rubric))
-}
-
-/// Every check that a break says it fails must be there: its points would never be found.
-fn known_checks(exercise: &Exercise, rubric: &Rubric) -> Result<(), CliError> {
-    for one in exercise.breaks.values() {
-        if let Some(unknown) = one.fails.iter().find(|id| !rubric.checks.iter().any(|check| check.id == **id)) {
-            let known: Vec<&str> = rubric.checks.iter().map(|check| check.id.as_str()).collect();
-            let file = exercise.dir.join("breaks").join(format!("{}.yaml", one.id));
-            let text = std::fs::read_to_string(&file).unwrap_or_default();
-            let offset = text.find(unknown.as_str()).unwrap_or(0);
-            let problem = Problem::at(&file.to_string_lossy(), &text, offset, format!("there is no check `{unknown}`"));
-            return Err(CliError::Rules(Problems(vec![problem.with_help(format!("known: {}", known.join(", ")))])));
-        }
-    }
-    Ok(())
+    // The points of a check that is not there would never be found.
+    let file = |id: &str| exercise.dir.join("breaks").join(format!("{id}.yaml"));
+    let unknown: Vec<Problem> = exercise.breaks.values().flat_map(|one| rubric.unknown(one.fails.iter(), &file(&one.id))).collect();
+    if unknown.is_empty() { Ok((exam, rubric)) } else { Err(CliError::Rules(Problems(unknown))) }
 }
 
 /// Says what a report says: a table for people, or the whole of it for machines.

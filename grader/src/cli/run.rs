@@ -43,6 +43,9 @@ pub(super) struct Arguments {
     /// Holds a part of the exam, without a replay, and judges what it shows: for whoever writes an exercise.
     #[arg(long, value_name = "PHASE", value_delimiter = ',')]
     phases: Option<Vec<String>>,
+    /// Lets what happens before the first release happen in an order that the exam's seed draws: for whoever writes an exercise.
+    #[arg(long, conflicts_with = "phases")]
+    permute: bool,
     /// Leaves the replay, which keeps the machine busy, for `grader replay`: until then what it shows is not graded.
     #[arg(long)]
     no_replay: bool,
@@ -83,6 +86,7 @@ impl Arguments {
             interrupt = Interrupt::next() => return Err(interrupt.into()),
         };
         let seed = self.exam_seed.clone().unwrap_or_else(Seed::fresh);
+        let exam = if self.permute { exam.permuted(&mut seed.stream(&exercise.manifest.id, "permutation")) } else { exam };
         let manifest = Manifest { public, phases: self.phases.clone(), ..Manifest::of(&exercise, &variant, &seed) };
         let lease = leases.take(&exercise.manifest.id, None, HOURS).map_err(Shared::Leases)?;
         // Room for a report about an exam that a full disk broke off.

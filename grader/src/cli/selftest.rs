@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use globset::{Glob, GlobSet, GlobSetBuilder};
+use globset::Glob;
 use harness::cli::CliError as Shared;
 use harness::engine::Engine;
 use harness::exercise::Exercise;
@@ -16,7 +16,7 @@ use super::{CliError, loaded};
 use crate::check::Rubric;
 
 use crate::history::History;
-use crate::selftest::{Cell, Held, HoldError, Ledger, Level, Machine, Means, Plan, cells, hold, page};
+use crate::selftest::{Cell, Entry, Held, HoldError, Ledger, Level, Machine, Means, Plan, cells, hold, page};
 
 /// The cell whose recording others are replayed on.
 const REFERENCE: &str = "reference/01";
@@ -85,10 +85,11 @@ impl Arguments {
         let (exam, rubric) = loaded(&exercise)?;
         let all = cells(&exercise, &exam, &rubric, Plan { runs: self.runs.max(1) })?;
         let chosen = self.chosen(&all)?;
-        let ledger = Ledger::of(&exercise, &self.ledger);
+        let ledger = Ledger::of(&exercise, &self.ledger)?;
         if self.list {
             return self.tell_list(&chosen, &ledger);
         }
+        let _lock = ledger.lock()?;
         let engine = Engine::connect().await?;
         let progress = Progress::stderr();
         images::ensure(&engine, &exercise, &progress).await?;
@@ -102,33 +103,25 @@ impl Arguments {
             work.retain(|cell| cell.id != REFERENCE);
             work.splice(0..0, reference);
         }
-        let recorded = reference.map(|cell| ledger.place(cell).join("history"));
-        let means = Means { exercise: &exercise, exercises: &exercises, ledger: &ledger, history: self.history.as_deref().or(recorded.as_deref()) };
+        let history = self.history.clone().or_else(|| Some(ledger.place(reference?).join("history"))).unwrap_or_default();
+        let proof = Proof { rubric: &rubric, means: Means { exercise: &exercise, exercises: &exercises, ledger: &ledger, history: &history } };
         let (mut different, mut unknown) = (0, 0);
         for (index, cell) in work.iter().enumerate() {
-            let known = ledger.read(cell).map(|entry| judged(cell, entry, &ledger, &rubric)).transpose()?;
-            let held = match known {
-                Some(held) if held.not_graded() == 0 => held,
-                _ => {
-                    progress.step(format!("{} of {}: {} ({})", index + 1, work.len(), cell.id, cell.level.name()));
-                    match hold(cell, &means).await {
-                        Ok(entry) => judged(cell, entry, &ledger, &rubric)?,
-                        Err(HoldError::Interrupted(interrupt)) => return Err(interrupt.into()),
-                        Err(error) => {
-                            unknown += 1;
-                            output::say(format_args!("grader: {}: {error}", cell.id));
-                            continue;
-                        }
-                    }
-                }
+            let told = || progress.step(format!("{} of {}: {} ({})", index + 1, work.len(), cell.id, cell.level.name()));
+            let Some(held) = proof.held(cell, told).await? else {
+                unknown += 1;
+                continue;
             };
-            different += usize::from(!held.differences.is_empty());
-            unknown += usize::from(held.not_graded() > 0);
+            match (held.not_graded(), held.differences.is_empty()) {
+                (1.., _) => unknown += 1,
+                (0, false) => different += 1,
+                (0, true) => {}
+            }
             self.tell(&held, &ledger)?;
         }
         progress.done();
         if let Some(file) = &self.page {
-            let held = all.iter().filter_map(|cell| Some(judged(cell, ledger.read(cell)?, &ledger, &rubric))).collect::<Result<Vec<_>, _>>()?;
+            let held: Vec<Held<'_>> = all.iter().filter_map(|cell| proof.known(cell)).collect();
             std::fs::write(file, page(&exercise, &exam, &rubric, &held, &all, &machine(&engine))).map_err(Shared::file(file))?;
         }
         output::say(format_args!("{} of {} agree with what `{}` says of them", work.len() - different - unknown, work.len(), exercise.manifest.id));
@@ -141,19 +134,23 @@ impl Arguments {
 
     /// The cells that were asked for.
     fn chosen<'a>(&self, all: &'a [Cell]) -> Result<Vec<&'a Cell>, CliError> {
-        let patterns = patterns(&self.cells).map_err(|error| Shared::usage(error.to_string()))?;
-        let named: Vec<&Cell> = all.iter().filter(|cell| self.cells.is_empty() || patterns.is_match(&cell.id)).collect();
-        if named.is_empty() {
-            let kinds = "reference/*, untouched/*, parameters/*, group/*, pair/*, break/*, alternative/*, cheat/*";
-            Err(Shared::usage(format!("no submission is called `{}`; known: {kinds}; `--list` lists all of them", self.cells.join("`, `"))))?;
+        let patterns = self.cells.iter().map(|cell| Ok(Glob::new(cell)?.compile_matcher())).collect::<Result<Vec<_>, globset::Error>>();
+        let patterns = patterns.map_err(|error| Shared::usage(error.to_string()))?;
+        if let Some(unknown) = patterns.iter().find(|pattern| !all.iter().any(|cell| pattern.is_match(&cell.id))) {
+            let kinds = "reference/*, untouched/*, parameters/*, order/*, group/*, pair/*, break/*, alternative/*, cheat/*";
+            let message = format!("no submission is called `{}`; known: {kinds}; `--list` lists all of them", unknown.glob());
+            Err(Shared::usage(message))?;
         }
+        let is_named = |cell: &&Cell| patterns.is_empty() || patterns.iter().any(|pattern| pattern.is_match(&cell.id));
+        let named: Vec<&Cell> = all.iter().filter(is_named).collect();
         let in_shard = |index: usize| self.shard.is_none_or(|shard| index % shard.of == shard.part - 1);
         Ok(named.into_iter().enumerate().filter(|(index, _)| in_shard(*index)).map(|(_, cell)| cell).collect())
     }
 
     fn tell_list(&self, chosen: &[&Cell], ledger: &Ledger) -> Result<ExitCode, CliError> {
         if self.json {
-            let row = |cell: &&Cell| json!({ "id": cell.id, "title": cell.title, "level": cell.level.name(), "recorded": ledger.read(cell).is_some() });
+            let row =
+                |cell: &&Cell| json!({ "id": cell.id, "title": cell.title, "level": cell.level.name(), "recorded": ledger.read(cell).is_some() });
             output::print(json!({ "cells": chosen.iter().map(row).collect::<Vec<_>>() }))?;
         } else {
             for cell in chosen {
@@ -186,19 +183,44 @@ impl Arguments {
     }
 }
 
-/// A cell's recording, judged.
-fn judged<'a>(cell: &'a Cell, entry: crate::selftest::Entry, ledger: &Ledger, rubric: &Rubric) -> Result<Held<'a>, CliError> {
-    let folder = ledger.place(cell).join("history");
-    let history = if folder.is_dir() { Some(History::read(&folder)?) } else { None };
-    Held::new(cell, entry, history, rubric).map_err(CliError::Rules)
+/// What cells are recorded and judged with.
+struct Proof<'a> {
+    rubric: &'a Rubric,
+    means: Means<'a>,
 }
 
-fn patterns(cells: &[String]) -> Result<GlobSet, globset::Error> {
-    let mut patterns = GlobSetBuilder::new();
-    for cell in cells {
-        patterns.add(Glob::new(cell)?);
+impl Proof<'_> {
+    /// A cell's recording, made now where there is none; nothing where it cannot be made, which is said.
+    async fn held<'c>(&self, cell: &'c Cell, tell: impl FnOnce()) -> Result<Option<Held<'c>>, CliError> {
+        if let Some(held) = self.known(cell) {
+            return Ok(Some(held));
+        }
+        tell();
+        match hold(cell, &self.means).await {
+            Ok(entry) => self.judged(cell, entry).map(Some),
+            Err(HoldError::Interrupted(interrupt)) => Err(interrupt.into()),
+            Err(error) => {
+                output::say(format_args!("grader: {}: {error}", cell.id));
+                Ok(None)
+            }
+        }
     }
-    patterns.build()
+
+    /// A cell's recording, judged.
+    fn judged<'c>(&self, cell: &'c Cell, entry: Entry) -> Result<Held<'c>, CliError> {
+        let folder = self.means.ledger.place(cell).join("history");
+        let history = if folder.is_dir() { Some(History::read(&folder)?) } else { None };
+        Held::new(cell, entry, history, self.rubric).map_err(CliError::Rules)
+    }
+
+    /// What the ledger knows of a cell; nothing where that must be recorded again, since it cannot be read, was not graded, was refused
+    /// without need, or replays an exam that is not there any more.
+    fn known<'c>(&self, cell: &'c Cell) -> Option<Held<'c>> {
+        let held = self.judged(cell, self.means.ledger.read(cell)?).ok()?;
+        let is_final = held.not_graded() == 0 && (held.entry.refused.is_none() || held.differences.is_empty());
+        let is_of_this = |replayed: &String| History::read(self.means.history).is_ok_and(|history| history.manifest.started == *replayed);
+        (is_final && held.entry.replayed.as_ref().is_none_or(is_of_this)).then_some(held)
+    }
 }
 
 /// This machine, as documents with figures say it.

@@ -343,8 +343,7 @@ impl Sitting<'_> {
         }
         let newest = registered().map(|(version, _)| version).max().unwrap_or(0);
         let sound = registered().map(|(version, _)| version.to_string()).collect();
-        let account = self.exercise.contract.inference.account.as_deref();
-        let bodies: Vec<String> = self.rows.iter().map(|row| request_body(inputs, account, row)).collect();
+        let bodies = self.questions();
         driver.tell(&Command::Rows { rows: bodies.clone() }).await?;
         self.watch(&driver).await?;
         let id = &self.exercise.manifest.id;
@@ -397,6 +396,12 @@ impl Sitting<'_> {
         driver.close(GOODBYE).await?;
         listeners.shutdown().await;
         Ok(())
+    }
+
+    /// What users ask, by row.
+    fn questions(&self) -> Vec<String> {
+        let (inputs, account) = (&self.exercise.manifest.inputs, self.exercise.contract.inference.account.as_deref());
+        self.rows.iter().map(|row| request_body(inputs, account, row)).collect()
     }
 
     /// The trusted service that scrapes what the submission's Prometheus does.

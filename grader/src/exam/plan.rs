@@ -310,7 +310,7 @@ impl Step {
             Self::Features { .. } => &[Part::Features],
             Self::Publish { .. } | Self::Promote { .. } => &[Part::Registry],
             Self::Deploy { .. } | Self::Rollback {} | Self::Status {} => &[Part::Release, Part::Registry],
-            Self::Ring { .. } | Self::Survey {} => &[Part::Alerts],
+            Self::Ring { .. } => &[Part::Alerts],
             _ => &[],
         }
     }
@@ -398,6 +398,14 @@ impl Receiver {
 
 /// The name of the trace of a quiet day.
 pub const QUIET: &str = "quiet";
+
+/// Puts things in random order.
+fn shuffle<T>(things: &mut [T], random: &mut impl Rng) {
+    for last in (1..things.len()).rev() {
+        let drawn = usize::try_from(random.next_u64() % (last as u64 + 1)).unwrap_or(0);
+        things.swap(drawn, last);
+    }
+}
 
 /// The signature that a step shows.
 fn signature(step: &Step) -> Option<&str> {
@@ -492,12 +500,28 @@ impl Exam {
     pub fn order(&self, random: &mut impl Rng) -> Vec<&Phase> {
         let mut order: Vec<&Phase> = self.phases.iter().collect();
         for group in order.chunk_by_mut(|one, next| one.shuffled.is_some() && one.shuffled == next.shuffled) {
-            for last in (1..group.len()).rev() {
-                let drawn = usize::try_from(random.next_u64() % (last as u64 + 1)).unwrap_or(0);
-                group.swap(drawn, last);
-            }
+            shuffle(group, random);
         }
         order
+    }
+
+    /// The exam with what happens to the deployment before the first release in another order: nothing in it may hang on what came before. A
+    /// phase without entry conditions goes on where the one before it ended, and stays behind it; the first, in which all is well, is first.
+    #[must_use]
+    pub fn permuted(&self, random: &mut impl Rng) -> Self {
+        let releases = self.phases.iter().position(Phase::runs_commands).unwrap_or(self.phases.len());
+        let mut phases = self.phases.clone();
+        let after = phases.split_off(releases);
+        let mut chains: Vec<Vec<Phase>> = Vec::new();
+        for phase in phases.drain(1.min(releases)..) {
+            match chains.last_mut() {
+                Some(chain) if phase.entry.is_empty() => chain.push(phase),
+                _ => chains.push(vec![phase]),
+            }
+        }
+        shuffle(&mut chains, random);
+        phases.extend(chains.into_iter().flatten().chain(after));
+        Self { phases, ..self.clone() }
     }
 
     /// The short exam that a candidate takes at home: the phases that say so, with shorter holds.
@@ -593,6 +617,24 @@ mod tests {
         let text = flagship();
         let before = text.split("\nreplay:").next().expect("there is a first part");
         assert_eq!(Exam::parse("exam.yaml", before).expect("a replay may be absent").replay, None);
+    }
+
+    #[test]
+    fn another_order_has_the_same_phases_and_keeps_together_what_goes_on() {
+        let exam = Exam::parse("exam.yaml", &flagship()).expect("it is right");
+        let permuted = exam.permuted(&mut harness::exercise::Seed::new("one").expect("it is a seed").stream("x", "y"));
+        let ids = |exam: &Exam| exam.phases.iter().map(|phase| phase.id.clone()).collect::<Vec<_>>();
+        let (before, after) = (ids(&exam), ids(&permuted));
+        let place = |id: &str| after.iter().position(|other| other == id).expect("it is there");
+        assert_ne!(before, after);
+        assert_eq!((place("baseline"), place("store-well"), place("store-slow")), (0, place("store-stale") + 1, place("pause") + 1));
+        let releases = before.iter().position(|id| id == "release-good").expect("it is there");
+        assert_eq!(before[releases..], after[releases..]);
+        let sorted = |mut ids: Vec<String>| {
+            ids.sort();
+            ids
+        };
+        assert_eq!(sorted(before), sorted(after));
     }
 
     #[test]

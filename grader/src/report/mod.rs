@@ -57,6 +57,8 @@ pub struct Report {
     pub notes: Vec<String>,
     /// The exam, second by second.
     pub timeline: Timeline,
+    /// The phases that were held, where somebody asked for a part of the exam: that is no grade.
+    pub part: Option<Vec<String>>,
     /// What was replayed after the exam; nothing where the exam has no replay.
     pub replayed: Option<Replayed>,
     /// The digest of the exercise.
@@ -208,7 +210,8 @@ impl Report {
             format: 1,
             exercise: manifest.exercise.clone(),
             title: manifest.title.clone(),
-            outcome: score.outcome(),
+            outcome: if manifest.phases.is_some() { Outcome::NotGraded } else { score.outcome() },
+            part: manifest.phases.clone(),
             score,
             breaks: manifest.breaks.iter().map(|(id, one)| BreakReport::new(id, one, &own(id, manifest), &judgements)).collect(),
             seed: manifest.seed.clone(),
@@ -234,6 +237,9 @@ impl Report {
     /// The outcome in a sentence.
     pub fn sentence(&self) -> String {
         let mark = self.score.pass_mark;
+        if let Some(phases) = &self.part {
+            return format!("only a part of the exam was held ({}): not graded", phases.join(", "));
+        }
         match self.outcome {
             Outcome::Passed => format!("{} of 100 points; {mark} are asked for: passed", self.score_text()),
             Outcome::Failed => format!("{} of 100 points; {mark} are asked for: not passed", self.score_text()),

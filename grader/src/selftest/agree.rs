@@ -28,7 +28,7 @@ pub fn differences(cell: &Cell, report: &Report, rubric: &Rubric) -> Vec<String>
     let judged: BTreeSet<&str> = said.iter().map(|check| check.id.as_str()).collect();
     let missing = cell.expected.fails.iter().filter(|id| !judged.contains(id.as_str()));
     differences.extend(missing.map(|id| format!("`{id}` was not asked, though it is expected to fail")));
-    if let (Some(score), Level::Full) = (cell.expected.score, &cell.level)
+    if let (Some(score), Level::Full | Level::Permuted) = (cell.expected.score, &cell.level)
         && report.score_text() != score.to_string()
     {
         differences.push(format!("the score is {}, and not {score}", report.score_text()));

@@ -8,8 +8,8 @@ use harness::document::{Document, Node, Problem, Problems};
 use harness::exercise::{Case, CaseKind, Exercise, ExerciseError, Files, Key, Seed, Variant, render_workspace};
 use rand_chacha::rand_core::Rng;
 
-use crate::check::{Check, Rubric};
-use crate::exam::{Exam, Phase, monitoring};
+use crate::check::{Check, Kind, Rubric};
+use crate::exam::{Exam, Phase, Step, monitoring};
 
 /// The seed of the variant that is examined again and again, and of the pairs that are drawn.
 const SEED: &str = "acme-1";
@@ -63,6 +63,8 @@ pub enum Level {
     Segment(Vec<String>),
     /// All of it.
     Full,
+    /// All of it, in another order.
+    Permuted,
 }
 
 impl Level {
@@ -73,6 +75,7 @@ impl Level {
             Self::Replay => "replay",
             Self::Segment(_) => "segment",
             Self::Full => "full",
+            Self::Permuted => "permuted",
         }
     }
 }
@@ -97,10 +100,7 @@ pub fn cells(exercise: &Exercise, exam: &Exam, rubric: &Rubric, plan: Plan) -> R
     let seed = Seed::new(SEED).unwrap_or_else(Seed::fresh);
     let picked = if exercise.breaks.is_empty() { None } else { Some(Variant::pick(exercise, seed.clone(), &Key::public())?) };
     for run in 1..=plan.runs {
-        let all = Expected { partly: Some(BTreeSet::new()), score: Some(100), ..Expected::default() };
-        let title = "the reference".to_owned();
-        let (variant, files) = (Variant::reference(), maker.reference.clone());
-        cells.push(Cell { id: format!("reference/{run:02}"), title, variant, files, level: Level::Full, expected: all });
+        cells.push(maker.perfect(format!("reference/{run:02}"), "the reference", Variant::reference(), Level::Full)?);
         if let Some(variant) = &picked {
             let mut cell = maker.broken(&format!("untouched/{run:02}"), variant.clone())?;
             cell.level = Level::Full;
@@ -111,11 +111,9 @@ pub fn cells(exercise: &Exercise, exam: &Exam, rubric: &Rubric, plan: Plan) -> R
     if !exercise.manifest.parameters.is_empty() {
         let parameters = exercise.manifest.parameters.iter().filter_map(|one| Some((one.id.clone(), one.choices.last()?.clone())));
         let variant = Variant { parameters: parameters.collect(), ..Variant::reference() };
-        let files = render_workspace(exercise, &variant, &Key::public())?;
-        let title = "the reference, with the last choice of every parameter".to_owned();
-        let expected = Expected { partly: Some(BTreeSet::new()), score: Some(100), ..Expected::default() };
-        cells.push(Cell { id: "parameters/last".to_owned(), title, variant, files, level: Level::Full, expected });
+        cells.push(maker.perfect("parameters/last".to_owned(), "the reference, with the last choice of every parameter", variant, Level::Full)?);
     }
+    cells.push(maker.perfect("order/another".to_owned(), "the reference, in an exam of another order", Variant::reference(), Level::Permuted)?);
     for (index, group) in groups(exercise).iter().enumerate() {
         let mut cell = maker.broken(&format!("group/{:02}", index + 1), Variant::named(exercise, group)?)?;
         cell.level = Level::Full;
@@ -129,26 +127,13 @@ pub fn cells(exercise: &Exercise, exam: &Exam, rubric: &Rubric, plan: Plan) -> R
         cells.push(maker.broken(&format!("break/{id}"), Variant::named(exercise, std::slice::from_ref(id))?)?);
     }
     let cases = Case::all(exercise)?;
-    let problems: Vec<Problem> = cases.iter().flat_map(|case| unknown_checks(case, exercise, rubric)).collect();
+    let unknown = |case: &Case| rubric.unknown(case.file.fails.iter().chain(&case.file.partly), &case.path(exercise));
+    let problems: Vec<Problem> = cases.iter().flat_map(unknown).collect();
     if !problems.is_empty() {
         return Err(Problems(problems).into());
     }
     cells.extend(cases.into_iter().map(|case| maker.case(case)));
     Ok(cells)
-}
-
-/// Checks that a case names and the rubric does not have: nobody would ever see them fail.
-fn unknown_checks(case: &Case, exercise: &Exercise, rubric: &Rubric) -> Vec<Problem> {
-    let known: Vec<&str> = rubric.checks.iter().map(|check| check.id.as_str()).collect();
-    let file = case.path(exercise);
-    let text = std::fs::read_to_string(&file).unwrap_or_default();
-    let unknown = case.file.fails.iter().chain(&case.file.partly).filter(|id| !known.contains(&id.as_str()));
-    unknown
-        .map(|id| {
-            let problem = Problem::at(&file.to_string_lossy(), &text, text.find(id.as_str()).unwrap_or(0), format!("there is no check `{id}`"));
-            problem.with_help(format!("known: {}", known.join(", ")))
-        })
-        .collect()
 }
 
 struct Maker<'a> {
@@ -159,6 +144,13 @@ struct Maker<'a> {
 }
 
 impl Maker<'_> {
+    /// A variant in which nothing is broken.
+    fn perfect(&self, id: String, title: &str, variant: Variant, level: Level) -> Result<Cell, ExerciseError> {
+        let files = render_workspace(self.exercise, &variant, &Key::public())?;
+        let expected = Expected { partly: Some(BTreeSet::new()), score: Some(100), ..Expected::default() };
+        Ok(Cell { id, title: title.to_owned(), variant, files, level, expected })
+    }
+
     /// An untouched variant.
     fn broken(&self, id: &str, variant: Variant) -> Result<Cell, ExerciseError> {
         let files = render_workspace(self.exercise, &variant, &Key::public())?;
@@ -172,7 +164,8 @@ impl Maker<'_> {
         let Case { kind, id, file, files } = case;
         let expected = Expected { fails: file.fails, partly: Some(file.partly), score: None, refused: file.refused };
         let level = self.level(&files, &expected);
-        let is_perfect = kind == CaseKind::Alternative && level == Level::Full && expected.fails.is_empty() && expected.partly.iter().all(BTreeSet::is_empty);
+        let is_perfect =
+            kind == CaseKind::Alternative && level == Level::Full && expected.fails.is_empty() && expected.partly.iter().all(BTreeSet::is_empty);
         let expected = Expected { score: is_perfect.then_some(100), ..expected };
         Cell { id: format!("{}/{id}", kind.name()), title: file.title, variant: Variant::reference(), level, files, expected }
     }
@@ -187,17 +180,19 @@ impl Maker<'_> {
         if are_replayed && self.exam.replay.is_some() && self.is_seen_by_a_replay(files) {
             return Level::Replay;
         }
-        // What fails nothing must be seen to fail nothing; and a replay needs all phases.
-        if unmet.is_empty() || unmet.iter().any(|check| check.is_replayed()) {
+        // What fails nothing must be seen to fail nothing; a replay needs all phases; and series are made by all that happens.
+        if unmet.is_empty() || unmet.iter().any(|check| check.is_replayed() || matches!(check.kind, Kind::SeriesBudget(_))) {
             return Level::Full;
         }
         Level::Segment(self.segment(&self.rubric.phases(unmet)))
     }
 
-    /// The phases that are needed, with the first, in which everything is well, and with every release before a release: what a gate
-    /// refuses says something only where it lets others through, and a rollback needs something to go back to.
+    /// The phases that are needed, with the first, in which everything is well, and with every release before a release or a restart: what
+    /// a gate refuses says something only where it lets others through, a rollback needs something to go back to, and what comes back
+    /// after a restart must be what was released last.
     fn segment(&self, needed: &BTreeSet<&str>) -> Vec<String> {
-        let last = self.exam.phases.iter().rposition(|phase| phase.runs_commands() && needed.contains(phase.id.as_str()));
+        let hangs_on_releases = |phase: &Phase| phase.runs_commands() || phase.steps.contains(&Step::Restart {});
+        let last = self.exam.phases.iter().rposition(|phase| hangs_on_releases(phase) && needed.contains(phase.id.as_str()));
         let group = last.and_then(|last| self.exam.phases[last].shuffled.as_ref());
         let is_held = |(index, phase): &(usize, &Phase)| {
             let is_before = last.is_some_and(|last| *index <= last) || (group.is_some() && phase.shuffled.as_ref() == group);

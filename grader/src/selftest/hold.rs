@@ -5,6 +5,7 @@ use std::process::{Output, Stdio};
 use std::time::Instant;
 
 use harness::compose::vet;
+use harness::engine::tail;
 use harness::exercise::{Exercise, KEY_FILE};
 use harness::exit;
 use harness::interrupt::Interrupt;
@@ -12,10 +13,10 @@ use harness::submission::write_files;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Command;
 
-use super::ledger::{Entry, Ledger, LedgerError, submission};
+use super::ledger::{Entry, Key, Ledger, LedgerError};
 use super::{Cell, Level};
 use crate::exam::monitoring;
-use crate::history::MONITORING;
+use crate::history::{History, HistoryError, MONITORING, REPLAY};
 
 /// The seed of the exams of what is examined once.
 const EXAM_SEED: &str = "selftest";
@@ -29,7 +30,7 @@ pub struct Means<'a> {
     /// Where recordings are kept.
     pub ledger: &'a Ledger,
     /// What an exam of the reference recorded, which is replayed with other files.
-    pub history: Option<&'a Path>,
+    pub history: &'a Path,
 }
 
 /// Why a cell was not recorded.
@@ -51,26 +52,39 @@ pub enum HoldError {
     /// Somebody told this program to end; what it had started was told, and has cleaned up.
     #[error("{0}")]
     Interrupted(#[from] Interrupt),
-    /// There is no recording of the reference to replay.
-    #[error("there is no exam of the reference to replay: run the cell `reference/01` first, or give `--history`")]
-    NoHistory,
+    /// What should be replayed cannot be read.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// What should be replayed is not a whole exam of the reference.
+    #[error("`{}` is no exam of this exercise's reference, held whole: run `reference/01`, or give another `--history`", .0.display())]
+    NotTheReference(PathBuf),
+    /// The program left nothing behind that could be judged.
+    #[error("`{command}` recorded nothing:\n{said}")]
+    Nothing {
+        /// The subcommand.
+        command: &'static str,
+        /// Its last words.
+        said: String,
+    },
 }
 
 /// Records a cell and keeps it in the ledger.
 pub async fn hold(cell: &Cell, means: &Means<'_>) -> Result<Entry, HoldError> {
     let began = Instant::now();
     let scratch = means.ledger.scratch(cell)?;
+    let mut replayed = None;
     let refused = match &cell.level {
         Level::Static => vet(&cell.files, &means.exercise.manifest).err().map(|problems| problems.to_string()),
         Level::Replay => {
-            replay(cell, means, &scratch).await?;
+            replayed = Some(replay(cell, means, &scratch).await?);
             None
         }
         Level::Segment(phases) => run(cell, means, &scratch, &["--phases", &phases.join(",")]).await?,
+        Level::Permuted => run(cell, means, &scratch, &["--permute"]).await?,
         Level::Full => run(cell, means, &scratch, &[]).await?,
     };
-    let (submission, recorded) = (submission(&cell.files), jiff::Timestamp::now().to_string());
-    let entry = Entry { submission, recorded, seconds: began.elapsed().as_secs_f64(), refused };
+    let recorded = jiff::Timestamp::now().to_string();
+    let entry = Entry { key: Key::of(cell), recorded, seconds: began.elapsed().as_secs_f64(), refused, replayed };
     means.ledger.keep(cell, &entry, &scratch)?;
     Ok(entry)
 }
@@ -87,17 +101,27 @@ async fn run(cell: &Cell, means: &Means<'_>, scratch: &Path, options: &[&str]) -
         command.arg("--exam-seed").arg(EXAM_SEED);
     }
     let output = ended(command, "run", &[exit::DONE, exit::BELOW, exit::NOT_GRADED, exit::REJECTED]).await?;
-    Ok((output.status.code() == Some(i32::from(exit::REJECTED))).then(|| String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+    if output.status.code() == Some(i32::from(exit::REJECTED)) {
+        return Ok(Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+    }
+    if scratch.join("report.json").is_file() { Ok(None) } else { Err(HoldError::Nothing { command: "run", said: tail(&output.stderr) }) }
 }
 
-/// Replays the reference's exam with the files of a cell.
-async fn replay(cell: &Cell, means: &Means<'_>, scratch: &Path) -> Result<(), HoldError> {
-    let from = means.history.ok_or(HoldError::NoHistory)?;
+/// Replays the reference's exam with the files of a cell; says which exam it was.
+async fn replay(cell: &Cell, means: &Means<'_>, scratch: &Path) -> Result<String, HoldError> {
+    let from = means.history;
+    let held = History::read(from)?.manifest;
+    if held.exercise_digest != means.exercise.digest || !held.breaks.is_empty() || held.phases.is_some() {
+        return Err(HoldError::NotTheReference(from.to_owned()));
+    }
     let history = scratch.join("history");
     std::fs::create_dir(&history).map_err(LedgerError::at(&history))?;
     for entry in std::fs::read_dir(from).map_err(LedgerError::at(from))? {
         let file = entry.map_err(LedgerError::at(from))?;
-        std::fs::copy(file.path(), history.join(file.file_name())).map_err(LedgerError::at(&file.path()))?;
+        // What the reference's own replay came to is not this cell's.
+        if file.file_name() != REPLAY {
+            std::fs::copy(file.path(), history.join(file.file_name())).map_err(LedgerError::at(&file.path()))?;
+        }
     }
     // Its level says that the policy lets it pass.
     if let Ok(vetted) = vet(&cell.files, &means.exercise.manifest) {
@@ -106,8 +130,9 @@ async fn replay(cell: &Cell, means: &Means<'_>, scratch: &Path) -> Result<(), Ho
     }
     let mut command = program(means, "replay");
     command.arg(&history);
-    ended(command, "replay", &[exit::DONE, exit::BELOW, exit::NOT_GRADED]).await?;
-    Ok(())
+    let output = ended(command, "replay", &[exit::DONE, exit::BELOW, exit::NOT_GRADED]).await?;
+    let is_there = history.join(REPLAY).is_file();
+    if is_there { Ok(held.started) } else { Err(HoldError::Nothing { command: "replay", said: tail(&output.stderr) }) }
 }
 
 /// This program, with the exercises of the cell. What its variants are is plain.
@@ -127,15 +152,19 @@ async fn ended(mut command: Command, name: &'static str, codes: &[u8]) -> Result
     let output = tokio::select! {
         output = &mut waiting => output,
         interrupt = Interrupt::next() => {
-            // One that ended meanwhile needs no telling.
-            pid.and_then(|pid| kill_process(pid, Signal::INT).ok());
-            drop(waiting.await);
-            return Err(interrupt.into());
+            // One that ended meanwhile needs no telling. The second one ends its clean-up, too.
+            loop {
+                pid.and_then(|pid| kill_process(pid, Signal::INT).ok());
+                tokio::select! {
+                    _ = &mut waiting => return Err(interrupt.into()),
+                    _ = Interrupt::next() => {}
+                }
+            }
         }
     };
     let output = output.map_err(LedgerError::at(Path::new(name)))?;
     if output.status.code().is_some_and(|code| codes.iter().any(|known| i32::from(*known) == code)) {
         return Ok(output);
     }
-    Err(HoldError::Program { command: name, status: output.status, said: harness::engine::tail(&output.stderr) })
+    Err(HoldError::Program { command: name, status: output.status, said: tail(&output.stderr) })
 }

@@ -1,13 +1,15 @@
-//! Recordings of cells, kept by the digests of what they were recorded of and by: an exercise, the sources that record, a submission.
+//! Recordings of cells, kept by the digests of what they were recorded of and by: an exercise and its images, the sources that record, a
+//! submission, and how much of an exam was held.
 //! Where any of these changes the recording is no proof any more, and is made again.
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use harness::exercise::{Exercise, Files};
+use harness::exercise::{Exercise, Files, files_below, hex};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::Cell;
+use super::{Cell, Level};
 
 /// The digest of the sources by which this program records exams.
 const RECORDER: &str = env!("MODELDOWN_RECORDER");
@@ -16,18 +18,40 @@ const ENTRY: &str = "cell.json";
 /// How many characters of a digest a folder's name has.
 const SHORT: usize = 12;
 
+/// What was recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    /// The digest of the submission's files.
+    pub submission: String,
+    /// How much of an exam was held.
+    pub level: String,
+    /// The phases, where it was some of them.
+    pub phases: Vec<String>,
+}
+
+impl Key {
+    /// What a cell wants recorded.
+    pub fn of(cell: &Cell) -> Self {
+        let phases = if let Level::Segment(phases) = &cell.level { phases.clone() } else { Vec::new() };
+        Self { submission: submission(&cell.files), level: cell.level.name().to_owned(), phases }
+    }
+}
+
 /// What a recording says about itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// The digest of the submission's files.
-    pub submission: String,
+    /// What was recorded.
+    pub key: Key,
     /// When it was recorded, RFC 3339.
     pub recorded: String,
     /// How long that took, without building images, in seconds.
     pub seconds: f64,
     /// With which words it was refused before anything of it ran; nothing where it was not.
     pub refused: Option<String>,
+    /// When the exam of the reference began that was replayed, RFC 3339; nothing where none was.
+    pub replayed: Option<String>,
 }
 
 /// The folder of an exercise's recordings.
@@ -55,14 +79,23 @@ impl LedgerError {
 
 impl Ledger {
     /// The recordings of an exercise below a folder, which need not be there yet.
-    pub fn of(exercise: &Exercise, below: &Path) -> Self {
-        let digest = exercise.digest.get(..SHORT).unwrap_or(&exercise.digest);
-        Self { folder: below.join(format!("{}-{digest}-{RECORDER}", exercise.manifest.id)) }
+    pub fn of(exercise: &Exercise, below: &Path) -> Result<Self, LedgerError> {
+        let images = files_below(&exercise.dir.join("images")).map_err(|error| LedgerError::at(&exercise.dir)(std::io::Error::other(error)))?;
+        let digest = submission(&images);
+        let short = |digest: &str| digest.chars().take(SHORT).collect::<String>();
+        Ok(Self { folder: below.join(format!("{}-{}-{}-{RECORDER}", exercise.manifest.id, short(&exercise.digest), short(&digest))) })
     }
 
-    /// Where it is.
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    /// Keeps others from recording here as long as the file is open; fails where somebody does.
+    pub fn lock(&self) -> Result<File, LedgerError> {
+        std::fs::create_dir_all(&self.folder).map_err(LedgerError::at(&self.folder))?;
+        let lock = self.folder.join(".lock");
+        let file = File::create(&lock).map_err(LedgerError::at(&lock))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(LedgerError::at(&lock)(std::io::Error::other("another selftest records here"))),
+            Err(TryLockError::Error(error)) => Err(LedgerError::at(&lock)(error)),
+        }
     }
 
     /// The folder of a cell's recording: a report's folder.
@@ -70,11 +103,11 @@ impl Ledger {
         self.folder.join(&cell.id)
     }
 
-    /// What was recorded of a cell, if it was of this submission.
+    /// What was recorded of a cell, if it is what the cell wants.
     pub fn read(&self, cell: &Cell) -> Option<Entry> {
         let text = std::fs::read(self.place(cell).join(ENTRY)).ok()?;
         let entry: Entry = serde_json::from_slice(&text).ok()?;
-        (entry.submission == submission(&cell.files)).then_some(entry)
+        (entry.key == Key::of(cell)).then_some(entry)
     }
 
     /// An empty folder for a recording that is being made; what a killed program left in it goes.
@@ -103,7 +136,7 @@ impl Ledger {
 }
 
 /// A digest of files and their names.
-pub(super) fn submission(files: &Files) -> String {
+fn submission(files: &Files) -> String {
     let mut digest = Sha256::new();
     for (path, content) in files {
         for part in [path.as_bytes(), content] {
@@ -111,5 +144,5 @@ pub(super) fn submission(files: &Files) -> String {
             digest.update(part);
         }
     }
-    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&digest.finalize())
 }

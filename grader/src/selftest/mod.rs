@@ -12,7 +12,7 @@ mod page;
 pub use agree::differences;
 pub use cell::{Cell, Expected, Level, Plan, cells};
 pub use hold::{HoldError, Means, hold};
-pub use ledger::{Entry, Ledger, LedgerError};
+pub use ledger::{Entry, Key, Ledger, LedgerError};
 pub use page::{Held, Machine, page};
 
 #[cfg(test)]

@@ -14,9 +14,10 @@ use crate::report::{CheckReport, Report};
 /// How many times farther than the reference's worst a threshold should stand.
 const MARGIN: f64 = 3.0;
 /// The kinds of cell, as their ids begin, and what agreement means for each.
-const KINDS: [(&str, &str); 8] = [
+const KINDS: [(&str, &str); 9] = [
     ("reference", "full marks, every time"),
     ("parameters", "full marks, whatever things are called"),
+    ("order", "full marks, whatever came before"),
     ("untouched", "0 points, and exactly the checks fail that its breaks name, every time"),
     ("break", "exactly the checks fail that it names"),
     ("pair", "exactly the checks fail that either names"),
@@ -157,8 +158,7 @@ fn room(page: &mut String, rubric: &Rubric, runs: &[&Held<'_>]) {
 }
 
 fn margin(check: &Check, runs: &[&Held<'_>]) -> String {
-    let judged: Vec<&CheckReport> =
-        runs.iter().filter_map(|run| run.report.as_ref()?.checks.iter().find(|one| one.id == check.id)).collect();
+    let judged: Vec<&CheckReport> = runs.iter().filter_map(|run| run.report.as_ref()?.checks.iter().find(|one| one.id == check.id)).collect();
     let expected = judged.first().map_or("", |one| one.expected.as_str());
     let figures = judged.iter().filter_map(|one| one.figure.as_ref());
     let worst = figures.min_by(|one, other| one.room().total_cmp(&other.room()));

@@ -111,15 +111,22 @@ fn a_replay_says_nothing_of_what_was_live() {
 fn recordings_of_other_submissions_are_no_proof() {
     let (exercise, _, _, mut cells) = proven();
     let below = tempfile::tempdir().expect("room");
-    let ledger = Ledger::of(&exercise, below.path());
+    let ledger = Ledger::of(&exercise, below.path()).expect("writable");
+    let lock = ledger.lock().expect("nobody has it");
+    assert!(ledger.lock().expect_err("somebody has it").to_string().ends_with("another selftest records here"));
+    drop(lock);
     let mut one = cells.swap_remove(0);
     assert_eq!(ledger.read(&one), None);
-    let entry = Entry { submission: ledger::submission(&one.files), recorded: "2026-01-01T00:00:00Z".to_owned(), seconds: 1.0, refused: None };
+    let recorded = "2026-01-01T00:00:00Z".to_owned();
+    let entry = Entry { key: Key::of(&one), recorded, seconds: 1.0, refused: None, replayed: None };
     let scratch = ledger.scratch(&one).expect("writable");
     std::fs::write(scratch.join("report.html"), "new").expect("writable");
     ledger.keep(&one, &entry, &scratch).expect("writable");
     assert_eq!(ledger.read(&one), Some(entry));
     assert!(ledger.place(&one).join("report.html").is_file() && !scratch.exists());
+    // Nor are those of a part of an exam, or of other files.
+    let part = Cell { level: Level::Segment(vec!["baseline".to_owned()]), ..one.clone() };
+    assert_eq!(ledger.read(&part), None);
     one.files.insert("more.txt".to_owned(), Vec::new());
     assert_eq!(ledger.read(&one), None);
 }

@@ -27,7 +27,10 @@ impl Arguments {
             && self.id.len() <= 32
             && self.id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
         if !is_name {
-            return Err(CliError::usage(format!("`{}` is no name for an exercise: small letters, digits and `-`, at most 32, a letter first", self.id)));
+            return Err(CliError::usage(format!(
+                "`{}` is no name for an exercise: small letters, digits and `-`, at most 32, a letter first",
+                self.id
+            )));
         }
         let folder = exercises.join(&self.id);
         if folder.exists() {
@@ -77,8 +80,8 @@ mod tests {
         write_files(&files_below(&original).expect("readable").into(), &folder.path().join(TEMPLATE)).expect("writable");
         let make = |id: &str| Arguments { id: id.to_owned(), like: TEMPLATE.to_owned() }.run(folder.path());
         make("churn-model").expect("it is made");
-        let made = Exercise::find("churn-model", folder.path()).expect("it is right");
-        assert_eq!((made.manifest.id.as_str(), made.breaks.len()), ("churn-model", 2));
+        let copy = Exercise::find("churn-model", folder.path()).expect("it is right");
+        assert_eq!((copy.manifest.id.as_str(), copy.breaks.len()), ("churn-model", 2));
         let note = folder.path().join("churn-model/brief.md");
         std::fs::write(&note, "mine").expect("writable");
         for (id, expected) in [("churn-model", "nothing is overwritten"), ("Churn", "small letters"), ("../out", "small letters")] {

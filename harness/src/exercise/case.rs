@@ -49,7 +49,8 @@ impl CaseKind {
 pub struct CaseFile {
     /// What it does, in a sentence.
     pub title: String,
-    /// The checks that fail: exactly these, beside checks that fail because one of these does.
+    /// The checks that fail: exactly these, beside checks that fail because one of these does. Where the reference's recording is replayed
+    /// nothing is said of the others.
     #[serde(default)]
     pub fails: BTreeSet<String>,
     /// The checks that are met in part, exactly.
@@ -95,7 +96,7 @@ impl Case {
                 continue;
             }
             let below = files_below(&folder)?;
-            let ids: BTreeSet<&str> = below.keys().map(|path| path.split_once('/').map_or(path.as_str(), |(id, _)| id)).collect();
+            let ids: BTreeSet<&str> = below.keys().filter_map(|path| Some(path.split_once('/')?.0)).collect();
             for id in ids {
                 let name = format!("{}/{id}/{CASE_FILE}", kind.folder());
                 let Some((file, document)) = read::<CaseFile>(&exercise.dir, &name, &mut problems)? else { continue };

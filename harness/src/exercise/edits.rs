@@ -14,10 +14,13 @@ fn span(files: &Files, edit: &Edit) -> Option<Range<usize>> {
 /// Whether two breaks touch the same text of the reference.
 pub(super) fn meet(reference: &Files, one: &Break, other: &Break) -> bool {
     let mut pairs = one.edits.iter().flat_map(|edit| other.edits.iter().map(move |against| (edit, against)));
-    pairs.any(|(edit, against)| {
-        let spans = (edit.file == against.file).then(|| span(reference, edit).zip(span(reference, against))).flatten();
-        spans.is_some_and(|(a, b)| a.start < b.end && b.start < a.end)
-    })
+    pairs.any(|(edit, against)| overlap(reference, edit, against))
+}
+
+/// Whether two edits touch the same text.
+pub(super) fn overlap(reference: &Files, edit: &Edit, against: &Edit) -> bool {
+    let spans = (edit.file == against.file).then(|| span(reference, edit).zip(span(reference, against))).flatten();
+    spans.is_some_and(|(a, b)| a.start < b.end && b.start < a.end)
 }
 
 /// Files with edits in them that do not meet. Each is made where its text stands before all of them, so that their order does not matter.

@@ -16,6 +16,8 @@ pub(super) fn of_edits(edits: &[Edit], document: &Document, reference: &Files) -
                 if count != 1 {
                     let message = format!("this text stands {count} times in reference/{}; it must stand there exactly once", edit.file);
                     problems.push(document.problem(&format!("/edits/{index}/find"), message));
+                } else if edits[..index].iter().any(|earlier| super::edits::overlap(reference, earlier, edit)) {
+                    problems.push(document.problem(&format!("/edits/{index}/find"), "an edit before this one changes a part of this text"));
                 }
             }
         }

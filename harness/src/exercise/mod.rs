@@ -226,7 +226,7 @@ impl Exercise {
 }
 
 /// The digest's usual spelling.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a String cannot fail.
@@ -264,8 +264,8 @@ fn source(dir: &Path, name: &str) -> Result<Source, ExerciseError> {
     Ok(Source { name: path.to_string_lossy().into_owned(), text })
 }
 
-/// Every file below a folder, without caches and what is hidden.
-pub(crate) fn files_below(dir: &Path) -> Result<Files, ExerciseError> {
+/// Every file below a folder, without folders of caches and those that are hidden.
+pub fn files_below(dir: &Path) -> Result<Files, ExerciseError> {
     let mut files = Files::new();
     let mut folders = vec![(dir.to_owned(), String::new())];
     while let Some((folder, prefix)) = folders.pop() {

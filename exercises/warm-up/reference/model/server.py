@@ -64,5 +64,11 @@ class Handler(BaseHTTPRequestHandler):
         """Requests are not logged one by one."""
 
 
+class Server(ThreadingHTTPServer):
+    """One thread a connection; as many as arrive at once may wait for theirs."""
+
+    request_queue_size = 128
+
+
 if __name__ == "__main__":
-    ThreadingHTTPServer(("0.0.0.0", PORT), Handler).serve_forever()  # noqa: S104  # reached by its container's address
+    Server(("0.0.0.0", PORT), Handler).serve_forever()  # noqa: S104  # reached by its container's address
