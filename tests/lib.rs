@@ -210,11 +210,7 @@ pub fn today() -> String {
 /// # Panics
 /// Where the engine does not answer.
 pub fn machine() -> String {
-    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let kib: u64 = memory.lines().next().and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0);
-    let engine = lines(&docker(["version", "--format", "{{.Server.Version}}"])).pop().unwrap_or_default();
-    format!("Machine: {cores} cores, {} GiB of memory, {} {}, engine {engine}.", kib >> 20, std::env::consts::OS, std::env::consts::ARCH)
+    harness::engine::machine(&lines(&docker(["version", "--format", "{{.Server.Version}}"])).pop().unwrap_or_default())
 }
 
 /// The lines of a command's stdout.

@@ -223,14 +223,7 @@ impl Proof<'_> {
     }
 }
 
-/// This machine, as documents with figures say it.
+/// This machine and day, as documents with figures say them.
 fn machine(engine: &Engine) -> Machine {
-    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let kib: u64 = memory.lines().next().and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0);
-    let (system, processor) = (std::env::consts::OS, std::env::consts::ARCH);
-    Machine {
-        sentence: format!("Machine: {cores} cores, {} GiB of memory, {system} {processor}, engine {}.", kib >> 20, engine.version),
-        today: jiff::Timestamp::now().to_string().chars().take(10).collect(),
-    }
+    Machine { sentence: harness::engine::machine(&engine.version), today: jiff::Timestamp::now().to_string().chars().take(10).collect() }
 }

@@ -100,6 +100,14 @@ pub async fn run(mut command: Command, input: Option<&[u8]>) -> std::io::Result<
     output
 }
 
+/// This machine with an engine of a version, in a sentence for documents with figures.
+pub fn machine(version: &str) -> String {
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kib: u64 = memory.lines().next().and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0);
+    format!("Machine: {cores} cores, {} GiB of memory, {} {}, engine {version}.", kib >> 20, std::env::consts::OS, std::env::consts::ARCH)
+}
+
 /// The last lines of what a command said.
 pub fn tail(said: &[u8]) -> String {
     let said = String::from_utf8_lossy(said);
