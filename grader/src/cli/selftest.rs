@@ -16,7 +16,7 @@ use super::{CliError, loaded};
 use crate::check::Rubric;
 
 use crate::history::History;
-use crate::selftest::{Cell, Entry, Held, HoldError, Ledger, Level, Machine, Means, Plan, cells, hold, page};
+use crate::selftest::{Cell, Entry, Held, HoldError, Ledger, Level, Machine, Means, Plan, Stop, cells, hold, page};
 
 /// The cell whose recording others are replayed on.
 const REFERENCE: &str = "reference/01";
@@ -105,10 +105,10 @@ impl Arguments {
         }
         let history = self.history.clone().or_else(|| Some(ledger.place(reference?).join("history"))).unwrap_or_default();
         let proof = Proof { rubric: &rubric, means: Means { exercise: &exercise, exercises: &exercises, ledger: &ledger, history: &history } };
-        let (mut different, mut unknown) = (0, 0);
+        let (mut different, mut unknown, mut stop) = (0, 0, Stop::default());
         for (index, cell) in work.iter().enumerate() {
             let told = || progress.step(format!("{} of {}: {} ({})", index + 1, work.len(), cell.id, cell.level.name()));
-            let Some(held) = proof.held(cell, told).await? else {
+            let Some(held) = proof.held(cell, &mut stop, told).await? else {
                 unknown += 1;
                 continue;
             };
@@ -191,12 +191,12 @@ struct Proof<'a> {
 
 impl Proof<'_> {
     /// A cell's recording, made now where there is none; nothing where it cannot be made, which is said.
-    async fn held<'c>(&self, cell: &'c Cell, tell: impl FnOnce()) -> Result<Option<Held<'c>>, CliError> {
+    async fn held<'c>(&self, cell: &'c Cell, stop: &mut Stop, tell: impl FnOnce()) -> Result<Option<Held<'c>>, CliError> {
         if let Some(held) = self.known(cell) {
             return Ok(Some(held));
         }
         tell();
-        match hold(cell, &self.means).await {
+        match hold(cell, &self.means, stop).await {
             Ok(entry) => self.judged(cell, entry).map(Some),
             Err(HoldError::Interrupted(interrupt)) => Err(interrupt.into()),
             Err(error) => {

@@ -1,9 +1,11 @@
 //! Recording a cell at its level: by the program itself, as everyone else calls it.
 
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::process::{Output, Stdio};
 use std::time::Instant;
 
+use futures_util::FutureExt;
 use harness::compose::vet;
 use harness::engine::tail;
 use harness::exercise::{Exercise, KEY_FILE};
@@ -68,20 +70,37 @@ pub enum HoldError {
     },
 }
 
+/// Listens for whoever tells this program to end, from cell to cell.
+pub struct Stop(Pin<Box<dyn Future<Output = Interrupt> + Send>>);
+
+impl Default for Stop {
+    fn default() -> Self {
+        Self(Box::pin(Interrupt::next()))
+    }
+}
+
+impl Stop {
+    /// Whether somebody did; it listens from the first time that this is asked.
+    fn check(&mut self) -> Result<(), Interrupt> {
+        (&mut self.0).now_or_never().map_or(Ok(()), Err)
+    }
+}
+
 /// Records a cell and keeps it in the ledger.
-pub async fn hold(cell: &Cell, means: &Means<'_>) -> Result<Entry, HoldError> {
+pub async fn hold(cell: &Cell, means: &Means<'_>, stop: &mut Stop) -> Result<Entry, HoldError> {
+    stop.check()?;
     let began = Instant::now();
     let scratch = means.ledger.scratch(cell)?;
     let mut replayed = None;
     let refused = match &cell.level {
         Level::Static => vet(&cell.files, &means.exercise.manifest).err().map(|problems| problems.to_string()),
         Level::Replay => {
-            replayed = Some(replay(cell, means, &scratch).await?);
+            replayed = Some(replay(cell, means, &scratch, stop).await?);
             None
         }
-        Level::Segment(phases) => run(cell, means, &scratch, &["--phases", &phases.join(",")]).await?,
-        Level::Permuted => run(cell, means, &scratch, &["--permute"]).await?,
-        Level::Full => run(cell, means, &scratch, &[]).await?,
+        Level::Segment(phases) => run(cell, means, &scratch, &["--phases", &phases.join(",")], stop).await?,
+        Level::Permuted => run(cell, means, &scratch, &["--permute"], stop).await?,
+        Level::Full => run(cell, means, &scratch, &[], stop).await?,
     };
     let recorded = jiff::Timestamp::now().to_string();
     let entry = Entry { key: Key::of(cell), recorded, seconds: began.elapsed().as_secs_f64(), refused, replayed };
@@ -90,7 +109,7 @@ pub async fn hold(cell: &Cell, means: &Means<'_>) -> Result<Entry, HoldError> {
 }
 
 /// Holds an exam, or a part of it; says with which words it was refused.
-async fn run(cell: &Cell, means: &Means<'_>, scratch: &Path, options: &[&str]) -> Result<Option<String>, HoldError> {
+async fn run(cell: &Cell, means: &Means<'_>, scratch: &Path, options: &[&str], stop: &mut Stop) -> Result<Option<String>, HoldError> {
     let home = tempfile::tempdir().map_err(LedgerError::at(&std::env::temp_dir()))?;
     let workspace = home.path().join("work");
     write_files(&cell.files.clone().into(), &workspace).map_err(|error| LedgerError::at(&workspace)(std::io::Error::other(error)))?;
@@ -100,7 +119,7 @@ async fn run(cell: &Cell, means: &Means<'_>, scratch: &Path, options: &[&str]) -
     if !cell.is_repeated() {
         command.arg("--exam-seed").arg(EXAM_SEED);
     }
-    let output = ended(command, "run", &[exit::DONE, exit::BELOW, exit::NOT_GRADED, exit::REJECTED]).await?;
+    let output = ended(command, "run", &[exit::DONE, exit::BELOW, exit::NOT_GRADED, exit::REJECTED], stop).await?;
     if output.status.code() == Some(i32::from(exit::REJECTED)) {
         return Ok(Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
     }
@@ -108,7 +127,7 @@ async fn run(cell: &Cell, means: &Means<'_>, scratch: &Path, options: &[&str]) -
 }
 
 /// Replays the reference's exam with the files of a cell; says which exam it was.
-async fn replay(cell: &Cell, means: &Means<'_>, scratch: &Path) -> Result<String, HoldError> {
+async fn replay(cell: &Cell, means: &Means<'_>, scratch: &Path, stop: &mut Stop) -> Result<String, HoldError> {
     let from = means.history;
     let held = History::read(from)?.manifest;
     if held.exercise_digest != means.exercise.digest || !held.breaks.is_empty() || held.phases.is_some() {
@@ -130,7 +149,7 @@ async fn replay(cell: &Cell, means: &Means<'_>, scratch: &Path) -> Result<String
     }
     let mut command = program(means, "replay");
     command.arg(&history);
-    let output = ended(command, "replay", &[exit::DONE, exit::BELOW, exit::NOT_GRADED]).await?;
+    let output = ended(command, "replay", &[exit::DONE, exit::BELOW, exit::NOT_GRADED], stop).await?;
     let is_there = history.join(REPLAY).is_file();
     if is_there { Ok(held.started) } else { Err(HoldError::Nothing { command: "replay", said: tail(&output.stderr) }) }
 }
@@ -145,13 +164,13 @@ fn program(means: &Means<'_>, command: &str) -> Command {
 }
 
 /// Waits for a program; one that is told to end is given the time to clean up.
-async fn ended(mut command: Command, name: &'static str, codes: &[u8]) -> Result<Output, HoldError> {
+async fn ended(mut command: Command, name: &'static str, codes: &[u8], stop: &mut Stop) -> Result<Output, HoldError> {
     let child = command.spawn().map_err(LedgerError::at(Path::new(name)))?;
     let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
     let mut waiting = Box::pin(child.wait_with_output());
     let output = tokio::select! {
         output = &mut waiting => output,
-        interrupt = Interrupt::next() => {
+        interrupt = &mut stop.0 => {
             // One that ended meanwhile needs no telling. The second one ends its clean-up, too.
             loop {
                 pid.and_then(|pid| kill_process(pid, Signal::INT).ok());
