@@ -121,7 +121,7 @@ impl Arguments {
         }
         progress.done();
         if let Some(file) = &self.page {
-            let held: Vec<Held<'_>> = all.iter().filter_map(|cell| proof.known(cell)).collect();
+            let held: Vec<Held<'_>> = all.iter().filter_map(|cell| proof.recorded(cell)).collect();
             std::fs::write(file, page(&exercise, &exam, &rubric, &held, &all, &machine(&engine))).map_err(Shared::file(file))?;
         }
         output::say(format_args!("{} of {} agree with what `{}` says of them", work.len() - different - unknown, work.len(), exercise.manifest.id));
@@ -213,13 +213,17 @@ impl Proof<'_> {
         Held::new(cell, entry, history, self.rubric).map_err(CliError::Rules)
     }
 
-    /// What the ledger knows of a cell; nothing where that must be recorded again, since it cannot be read, was not graded, was refused
-    /// without need, or replays an exam that is not there any more.
-    fn known<'c>(&self, cell: &'c Cell) -> Option<Held<'c>> {
+    /// What the ledger has of a cell; nothing where that cannot be read, or replays an exam that is not there any more.
+    fn recorded<'c>(&self, cell: &'c Cell) -> Option<Held<'c>> {
         let held = self.judged(cell, self.means.ledger.read(cell)?).ok()?;
-        let is_final = held.not_graded() == 0 && (held.entry.refused.is_none() || held.differences.is_empty());
         let is_of_this = |replayed: &String| History::read(self.means.history).is_ok_and(|history| history.manifest.started == *replayed);
-        (is_final && held.entry.replayed.as_ref().is_none_or(is_of_this)).then_some(held)
+        held.entry.replayed.as_ref().is_none_or(is_of_this).then_some(held)
+    }
+
+    /// The same, unless it says too little: what was not graded, or was refused though nobody expects that, is recorded again.
+    fn known<'c>(&self, cell: &'c Cell) -> Option<Held<'c>> {
+        let says_all = |held: &Held<'_>| held.not_graded() == 0 && (held.entry.refused.is_none() || held.differences.is_empty());
+        self.recorded(cell).filter(says_all)
     }
 }
 

@@ -103,7 +103,8 @@ pub async fn hold(cell: &Cell, means: &Means<'_>, stop: &mut Stop) -> Result<Ent
         Level::Full => run(cell, means, &scratch, &[], stop).await?,
     };
     let recorded = jiff::Timestamp::now().to_string();
-    let entry = Entry { key: Key::of(cell), recorded, seconds: began.elapsed().as_secs_f64(), refused, replayed };
+    let attempts = means.ledger.read(cell).map_or(1, |before| before.attempts + 1);
+    let entry = Entry { key: Key::of(cell), recorded, attempts, seconds: began.elapsed().as_secs_f64(), refused, replayed };
     means.ledger.keep(cell, &entry, &scratch)?;
     Ok(entry)
 }

@@ -46,6 +46,8 @@ pub struct Entry {
     pub key: Key,
     /// When it was recorded, RFC 3339.
     pub recorded: String,
+    /// How many times it was recorded until something could be said.
+    pub attempts: u32,
     /// How long that took, without building images, in seconds.
     pub seconds: f64,
     /// With which words it was refused before anything of it ran; nothing where it was not.

@@ -123,7 +123,7 @@ fn summary(page: &mut String, held: &[Held<'_>], all: &[Cell]) {
 /// Whether the same submission always gets the same verdicts.
 fn verdicts(page: &mut String, submissions: &[(&str, Vec<&Held<'_>>)]) {
     page.push_str(
-        "\n## The same submission, the same verdicts\n\n| submission | runs | scores | verdicts that changed | not graded |\n|---|---|---|---|---|\n",
+        "\n## The same submission, the same verdicts\n\n| submission | runs | scores | verdicts that changed | not graded | held again |\n|---|---|---|---|---|---|\n",
     );
     for (name, runs) in submissions.iter().filter(|(_, runs)| !runs.is_empty()) {
         let mut words: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
@@ -139,9 +139,10 @@ fn verdicts(page: &mut String, submissions: &[(&str, Vec<&Held<'_>>)]) {
             None => (*name).to_owned(),
         };
         let not_graded: usize = runs.iter().map(|run| run.not_graded()).sum();
+        let again: u32 = runs.iter().map(|run| run.entry.attempts - 1).sum();
         let scores = scores.into_iter().collect::<Vec<_>>().join(", ");
         let changed = if changed.is_empty() { "none".to_owned() } else { changed.join("; ") };
-        let _ = writeln!(page, "| {name} | {} | {scores} | {changed} | {not_graded} |", runs.len());
+        let _ = writeln!(page, "| {name} | {} | {scores} | {changed} | {not_graded} | {again} |", runs.len());
     }
 }
 

@@ -118,7 +118,7 @@ fn recordings_of_other_submissions_are_no_proof() {
     let mut one = cells.swap_remove(0);
     assert_eq!(ledger.read(&one), None);
     let recorded = "2026-01-01T00:00:00Z".to_owned();
-    let entry = Entry { key: Key::of(&one), recorded, seconds: 1.0, refused: None, replayed: None };
+    let entry = Entry { key: Key::of(&one), recorded, attempts: 1, seconds: 1.0, refused: None, replayed: None };
     let scratch = ledger.scratch(&one).expect("writable");
     std::fs::write(scratch.join("report.html"), "new").expect("writable");
     ledger.keep(&one, &entry, &scratch).expect("writable");
