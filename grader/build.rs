@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 /// What decides what a recording holds, from the repository's root. Judges and reports do not: they read it anew each time.
-const SOURCES: [&str; 14] = [
+const SOURCES: [&str; 15] = [
     "exercises/platform/Cargo.lock",
     "exercises/platform/Cargo.toml",
     "exercises/platform/images",
@@ -18,6 +18,7 @@ const SOURCES: [&str; 14] = [
     "harness/src/compose",
     "harness/src/engine",
     "harness/src/environment",
+    "harness/src/exercise/seed.rs",
     "harness/src/images",
     "harness/src/submission",
 ];

@@ -120,7 +120,7 @@ fn tell(exercise: &Exercise, rubric: &Rubric, judgements: &BTreeMap<String, Judg
     }
     let (met, all) = (judged().filter(|(_, judgement)| matches!(judgement.verdict, Verdict::Passed { .. })).count(), rubric.checks.len());
     output::print(format_args!(
-        "\n{met} of {all} basics are met. What happens when something goes wrong is tried by `make grade` only;\nbrief.md says what is asked for there."
+        "\n{met} of {all} basics are met. What happens when something goes wrong is tried by the whole exam only;\nbrief.md says what is asked for there."
     ))
 }
 

@@ -39,7 +39,8 @@ workspaces were made with, `run` knows what was broken in them.
 Exit codes:
   0 at or above the pass mark, 1 below it, 2 wrong usage or exercise,
   3 a submission that breaks the rules, 4 not graded (our fault or the
-  machine's), 5 no usable container engine, 130 and 143 interrupted";
+  machine's, or only a part was held), 5 no usable container engine,
+  130 and 143 interrupted";
 
 /// What there is to do about a bad seal.
 const SAY_IT: &str = "; or say what it is: `--exercise EXERCISE --seed SEED`";

@@ -40,7 +40,7 @@ pub(super) struct Arguments {
     /// From where rows and targets are drawn; without it a fresh one.
     #[arg(long, value_name = "SEED")]
     exam_seed: Option<Seed>,
-    /// Holds a part of the exam, without a replay, and judges what it shows: for whoever writes an exercise.
+    /// Holds a part of the exam, without a replay, and judges what it shows; no grade, so it ends with 4: for whoever writes an exercise.
     #[arg(long, value_name = "PHASE", value_delimiter = ',')]
     phases: Option<Vec<String>>,
     /// Lets what happens before the first release happen in an order that the exam's seed draws: for whoever writes an exercise.

@@ -11,7 +11,7 @@ use crate::submission::write_files;
 const TEMPLATE: &str = "warm-up";
 
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  harness new churn-model\n  harness new churn-model --like model-down --exercises ~/our-exercises")]
+#[command(after_help = "Examples:\n  harness new churn-model\n  harness new churn-model --exercises ~/our-exercises    (which begins as a copy of `exercises/`)")]
 pub(super) struct Arguments {
     /// The new exercise: small letters, digits and `-`, a letter first.
     id: String,
@@ -60,7 +60,7 @@ fn tell(id: &str, folder: &Path) -> Result<(), CliError> {
     output::print(format_args!(
         "{} is an exercise of its own. What to do with it:\n\
          \n  {:<44} what it is made of\
-         \n  harness list                                 what is wrong with it, and where\
+         \n  grader selftest {id:<28} --list    what is wrong with it, and where\
          \n  harness start {id:<30} as a candidate sees it\
          \n  grader selftest {id:<28} proves it",
         folder.display(),
