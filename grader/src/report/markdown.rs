@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::{BreakState, CheckReport, Report};
 use crate::check::said;
+use crate::score::Part;
 
 pub(super) fn render(report: &Report) -> String {
     let mut text = format!("# {}\n\n**{}**\n", escape(&report.title), escape(&report.sentence()));
@@ -57,11 +58,13 @@ pub(super) fn render(report: &Report) -> String {
 /// What a check gave or took, as people read it.
 pub(super) fn points(check: &CheckReport) -> String {
     match check.item.part {
-        crate::score::Part::Repair => format!("{} of {}", check.item.earned, check.item.of),
-        crate::score::Part::Guard | crate::score::Part::Shared if check.item.earned < 0.0 => format!("{}", check.item.earned),
+        Part::Repair => format!("{} of {}", check.item.earned, check.item.of),
+        Part::Guard | Part::Shared if check.item.earned < 0.0 => format!("{}", check.item.earned),
+        // Two breaks failed it: it is worth something to neither.
+        Part::Shared => "shared".to_owned(),
         // Charged with another failure of the same cause.
-        crate::score::Part::Guard | crate::score::Part::Shared if !matches!(check.verdict, crate::check::Verdict::Passed { .. }) => "0".to_owned(),
-        crate::score::Part::Guard | crate::score::Part::Shared | crate::score::Part::Hidden => String::new(),
+        Part::Guard if !matches!(check.verdict, crate::check::Verdict::Passed { .. }) => "0".to_owned(),
+        Part::Guard | Part::Hidden => String::new(),
     }
 }
 

@@ -213,7 +213,7 @@ impl Report {
             outcome: if manifest.phases.is_some() { Outcome::NotGraded } else { score.outcome() },
             part: manifest.phases.clone(),
             score,
-            breaks: manifest.breaks.iter().map(|(id, one)| BreakReport::new(id, one, &own(id, manifest), &judgements)).collect(),
+            breaks: manifest.breaks.iter().map(|(id, one)| BreakReport::new(id, one, &own(id, &rubric, manifest), &judgements)).collect(),
             seed: manifest.seed.clone(),
             started: manifest.started.clone(),
             checks,
@@ -268,14 +268,17 @@ impl Report {
 
 impl BreakReport {
     fn new(id: &str, one: &BreakRecord, own: &BTreeSet<&str>, judgements: &BTreeMap<String, Judgement>) -> Self {
-        let verdicts: Vec<&Verdict> = own.iter().filter_map(|check| judgements.get(*check)).map(|judgement| &judgement.verdict).collect();
+        // Behind another break that masks it nothing is its own.
+        let shown: BTreeSet<&str> = if own.is_empty() { one.fails.iter().map(String::as_str).collect() } else { own.clone() };
+        let verdicts: Vec<&Verdict> = shown.iter().filter_map(|check| judgements.get(*check)).map(|judgement| &judgement.verdict).collect();
         let any = |wanted: fn(&Verdict) -> bool| verdicts.iter().any(|verdict| wanted(verdict));
         let lacks = any(|verdict| matches!(verdict, Verdict::Failed | Verdict::Partial { .. }));
         let earns = any(|verdict| matches!(verdict, Verdict::Passed { .. } | Verdict::Partial { .. }));
         let state = match (lacks, earns) {
             (true, true) => BreakState::Partly,
             (true, false) => BreakState::Open,
-            (false, _) if any(|verdict| matches!(verdict, Verdict::NotGraded { .. })) => BreakState::NotGraded,
+            (false, false) => BreakState::NotGraded,
+            (false, true) if any(|verdict| matches!(verdict, Verdict::NotGraded { .. })) => BreakState::NotGraded,
             (false, _) => BreakState::Repaired,
         };
         Self { id: id.to_owned(), title: one.title.clone(), minutes: one.minutes, state }

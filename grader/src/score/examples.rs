@@ -24,7 +24,7 @@ fn found(example: &str) -> Vec<(&'static str, Verdict)> {
         "untouched" => failed(&baseline(&model_down())),
         "most" => failed(&["page-arrives"]),
         "halfway" => failed(&["deploy-gap", "rollback-lossless"]),
-        "regression" => failed(&["replicas-ready", "kill-survived", "kill-gap"]),
+        "regression" => failed(&["burst-paged", "burn-noticed"]),
         "explained" => failed(&["page-arrives", "burst-paged", "outage-paged", "latency-paged"]),
         "astray" => vec![("page-arrives", Verdict::Partial { share: 0.5 })],
         "runbook" => vec![("alerts-loaded", Verdict::Partial { share: 0.75 })],
@@ -62,7 +62,7 @@ fn worth_of_breaks(rubric: &Rubric, manifest: &Manifest) -> String {
     let mut text = "| what was broken | minutes | points | shared among |\n|---|---|---|---|\n".to_owned();
     let minutes: u32 = manifest.breaks.values().map(|one| one.minutes).sum();
     for one in BREAKS.map(|id| &manifest.breaks[id]) {
-        let checks = rubric.checks.iter().filter(|check| one.fails.contains(&check.id));
+        let checks = rubric.checks.iter().filter(|check| one.fails.contains(&check.id) && score.items[&check.id].part == Part::Repair);
         let shares: Vec<String> = checks.map(|check| format!("{} ({})", check.title, score.items[&check.id].of)).collect();
         let points = tenths(100.0 * f64::from(one.minutes) / f64::from(minutes));
         writeln!(text, "| {} | {} | {points} | {} |", one.title, one.minutes, shares.join(", ")).expect("in memory");

@@ -12,8 +12,8 @@
 //!
 //! What there is to repair is worth 100 together. Each break weighs as many parts as minutes that a good candidate needs for it, and
 //! shares them among the checks that fail because of it alone, by their points. A check that fails because of two breaks is nobody's
-//! repair: it is a guard that needs what is both breaks' own, so that a break that is left open costs its minutes and no more. (Only of
-//! a break that has no check to itself, which no seed picks, does such a check get the share.)
+//! repair: it is a guard that costs at most what either break's own have earned together, so that a break that is left open costs its
+//! minutes and no more. (Only of a break that has no check to itself, which no seed picks, does such a check get the share.)
 //! What a break breaks behind another that masks it neither earns nor costs. No seed picks two such breaks; people may.
 //!
 //! `docs/scoring.md` explains all of this to people who hire.
@@ -24,7 +24,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::check::{Check, Judgement, Rubric};
-use crate::history::Manifest;
+use crate::history::{BreakRecord, Manifest};
 
 /// What a check is to the score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
@@ -58,7 +58,7 @@ pub struct Score {
 pub struct Item {
     /// What it is to the score.
     pub part: Part,
-    /// What it could give (a repair) or take (a guard), in points of 100.
+    /// What it could give (a repair) or take (a guard, or what is shared), in points of 100.
     pub of: f64,
     /// What it gave, or took where it is negative.
     pub earned: f64,
@@ -107,7 +107,7 @@ pub fn score(judgements: &BTreeMap<String, Judgement>, rubric: &Rubric, manifest
 fn weights<'a>(rubric: &'a Rubric, manifest: &Manifest) -> BTreeMap<&'a str, f64> {
     let mut weights: BTreeMap<&str, f64> = BTreeMap::new();
     for (id, one) in &manifest.breaks {
-        let own = own(id, manifest);
+        let own = own(id, rubric, manifest);
         let repairs: Vec<&Check> = rubric.checks.iter().filter(|check| own.contains(check.id.as_str())).collect();
         let points: u32 = repairs.iter().map(|check| check.points).sum();
         for check in repairs {
@@ -121,14 +121,20 @@ fn weights<'a>(rubric: &'a Rubric, manifest: &Manifest) -> BTreeMap<&'a str, f64
     weights
 }
 
-/// The checks by which it shows whether a break was repaired: those that no other break of the variant fails; where there are none, all
-/// that it fails.
-pub(crate) fn own<'a>(id: &str, manifest: &'a Manifest) -> BTreeSet<&'a str> {
+/// The checks by which it shows whether a break was repaired: those that fail because of no other break of the variant; where there are
+/// none, all that it fails.
+pub(crate) fn own<'a>(id: &str, rubric: &'a Rubric, manifest: &Manifest) -> BTreeSet<&'a str> {
     let Some(one) = manifest.breaks.get(id) else { return BTreeSet::new() };
-    let seen = || one.fails.iter().filter(|check| manifest.baseline.contains(*check)).map(String::as_str);
-    let is_shared = |check: &str| manifest.breaks.iter().any(|(other, another)| other != id && another.fails.contains(check));
-    let alone: BTreeSet<&str> = seen().filter(|check| !is_shared(check)).collect();
-    if alone.is_empty() { seen().collect() } else { alone }
+    let seen = || rubric.checks.iter().filter(|check| one.fails.contains(&check.id) && manifest.baseline.contains(&check.id));
+    let is_shared = |check: &Check| manifest.breaks.iter().any(|(other, another)| other != id && fails(another, check, rubric));
+    let alone: BTreeSet<&str> = seen().filter(|check| !is_shared(check)).map(|check| check.id.as_str()).collect();
+    if alone.is_empty() { seen().map(|check| check.id.as_str()).collect() } else { alone }
+}
+
+/// Whether a check fails because of a break: it says so, or the check judges the replay and needs one of which it says so. Who cannot be
+/// reached is told of nothing.
+fn fails(one: &BreakRecord, check: &Check, rubric: &Rubric) -> bool {
+    one.fails.contains(&check.id) || (check.is_replayed() && rubric.needed(check).into_iter().any(|need| one.fails.contains(need)))
 }
 
 /// What each check gives or takes, in points of 100.
@@ -145,7 +151,8 @@ fn items(rubric: &Rubric, manifest: &Manifest, weights: &BTreeMap<&str, f64>, sh
     let mut charged: BTreeMap<&str, (&str, f64)> = BTreeMap::new();
     for (guard, cluster) in guards.iter().zip(clusters(&guards)) {
         let of = f64::from(guard.check.points) * (1.0 - share(guard.check));
-        let cost = guard.broken.iter().map(|need| items[*need].earned).fold(of, f64::min);
+        let earned = |repairs: &Vec<&str>| repairs.iter().map(|need| items[*need].earned).sum::<f64>();
+        let cost = guard.broken.iter().map(earned).fold(of, f64::min);
         if cost > 0.0 {
             let dearest = charged.entry(cluster).or_insert((&guard.check.id, cost));
             let is_dearer = cost.total_cmp(&dearest.1).then_with(|| dearest.0.cmp(guard.check.id.as_str())).is_gt();
@@ -167,24 +174,28 @@ struct Guard<'a> {
     check: &'a Check,
     /// The check on which it stands in the end.
     root: &'a str,
-    /// What was broken of all that it needs.
-    broken: Vec<&'a str>,
+    /// What was broken of all that it needs: repairs of which it costs no more than each, and such as it costs no more than together.
+    broken: Vec<Vec<&'a str>>,
 }
 
 impl<'a> Guard<'a> {
-    fn new(check: &'a Check, rubric: &'a Rubric, manifest: &'a Manifest, items: &BTreeMap<String, Item>) -> Self {
-        let with_it = rubric.needed(check).into_iter().chain([check.id.as_str()]);
-        let broken = with_it.flat_map(|need| match items[need].part {
-            Part::Guard => Vec::new(),
-            Part::Repair | Part::Hidden => vec![need],
-            // What is shared needs what is each break's own.
-            Part::Shared => manifest.breaks.iter().filter(|(_, one)| one.fails.contains(need)).flat_map(|(id, _)| own(id, manifest)).collect(),
-        });
-        Self { check, root: root(check, rubric), broken: broken.collect() }
+    fn new(check: &'a Check, rubric: &'a Rubric, manifest: &Manifest, items: &BTreeMap<String, Item>) -> Self {
+        let mut needed = rubric.needed(check);
+        needed.insert(&check.id);
+        // What is shared needs all that is each break's own.
+        let shared: Vec<&Check> =
+            rubric.checks.iter().filter(|check| needed.contains(check.id.as_str()) && items[&check.id].part == Part::Shared).collect();
+        let sharing = manifest.breaks.iter().filter(|(_, one)| shared.iter().any(|check| fails(one, check, rubric)));
+        let together = sharing.map(|(id, _)| own(id, rubric, manifest).into_iter().collect::<Vec<_>>());
+        let mut broken: Vec<Vec<&str>> = together.filter(|own| !own.is_empty()).collect();
+        let counted: BTreeSet<&str> = broken.iter().flatten().copied().collect();
+        let single = needed.into_iter().filter(|need| matches!(items[*need].part, Part::Repair | Part::Hidden) && !counted.contains(need));
+        broken.extend(single.map(|need| vec![need]));
+        Self { check, root: root(check, rubric), broken }
     }
 
     fn links(&self) -> impl Iterator<Item = &&'a str> {
-        self.broken.iter().chain([&self.root])
+        self.broken.iter().flatten().chain([&self.root])
     }
 }
 

@@ -67,6 +67,8 @@ pub struct Exercise {
     pub digest: String,
     /// The breaks that edit the same text, both ways round.
     meeting: BTreeSet<(String, String)>,
+    /// The checks whose failure explains that a check fails, by `needs` of checks.yaml, in the end.
+    needs: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// Why an exercise cannot be used.
@@ -167,6 +169,7 @@ impl Exercise {
             contract,
             contract_text: contract_document.text.to_string(),
             requirements: requirements(&brief.text),
+            needs: needs(&checks.text),
             brief,
             exam,
             checks,
@@ -207,14 +210,27 @@ impl Exercise {
         self.meeting.contains(&(one.to_owned(), other.to_owned()))
     }
 
-    /// Whether no seed picks two breaks together: one hides the other, or fails all that the other does, so that no check could tell whether
-    /// the other was repaired; or both edit the same text.
+    /// Whether no seed picks two breaks together: one hides the other, or both edit the same text.
     pub fn excludes(&self, one: &str, other: &str) -> bool {
-        let hides = |id: &str, other: &str| match (self.breaks.get(id), self.breaks.get(other)) {
-            (Some(one), Some(hidden)) => one.masks.contains(other) || hidden.fails.is_subset(&one.fails),
-            _ => false,
-        };
-        hides(one, other) || hides(other, one) || self.meets(one, other)
+        self.hides(one, other) || self.hides(other, one) || self.meets(one, other)
+    }
+
+    /// Whether a break hides another: it says so, or each check that the other fails it fails too, or explains, so that nothing could tell
+    /// whether the other was repaired.
+    fn hides(&self, one: &str, other: &str) -> bool {
+        let (Some(one), Some(hidden)) = (self.breaks.get(one), self.breaks.get(other)) else { return false };
+        one.masks.contains(other) || hidden.fails.iter().all(|check| self.explains(one, check))
+    }
+
+    /// Whether a break alone would explain that a check fails.
+    fn explains(&self, one: &Break, check: &String) -> bool {
+        one.fails.contains(check) || self.needs.get(check).is_some_and(|needs| !needs.is_disjoint(&one.fails))
+    }
+
+    /// Whether each break of a set fails a check that no other of them explains.
+    fn tell_apart(&self, breaks: &[&Break]) -> bool {
+        let is_own = |one: &Break, check: &String| breaks.iter().all(|other| other.id == one.id || !self.explains(other, check));
+        breaks.iter().all(|one| one.fails.iter().any(|check| is_own(one, check)))
     }
 
     /// The checks that fail on the untouched variant with these breaks: what there is to repair.
@@ -233,6 +249,20 @@ pub fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+/// For each check of checks.yaml the checks that it needs, those that these need, and so on. The grader tells what is wrong with the file.
+fn needs(checks: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let value = Document::parse("checks.yaml", checks).map(|document| document.root.value()).unwrap_or_default();
+    let mut needs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    // Checks need such as stand before them, which are whole by then.
+    for check in value["checks"].as_array().into_iter().flatten() {
+        let named: Vec<&str> = check["needs"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_str).collect();
+        let further = named.iter().filter_map(|need| needs.get(*need)).flatten().cloned();
+        let all = further.chain(named.iter().map(|need| (*need).to_owned())).collect();
+        needs.insert(check["id"].as_str().unwrap_or_default().to_owned(), all);
+    }
+    needs
 }
 
 /// All pairs of breaks that edit the same text.

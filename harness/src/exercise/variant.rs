@@ -76,7 +76,7 @@ impl<'a> Search<'a> {
             return None;
         }
         if left == 0 {
-            return Some(chosen.clone());
+            return self.exercise.tell_apart(chosen).then(|| chosen.clone());
         }
         for (index, one) in self.order.iter().enumerate().skip(from) {
             let needed = lacking.len() < left || lacking.contains(&one.competency);
