@@ -221,7 +221,10 @@ fn a_break_left_open_costs_its_minutes() {
             assert!((lost(&[id]) - share).abs() <= 0.2 * share + 0.05, "{variant:?}: `{id}` costs {}, its minutes are {share}", lost(&[id]));
             for other in &variant.breaks[..place] {
                 let (both, one, two) = (lost(&[id, other]), lost(&[id]), lost(&[other]));
-                assert!(both <= one + two + 0.11 && both >= one.max(two) - 0.11, "{variant:?}: `{id}` and `{other}` cost {both}, alone {one} and {two}");
+                assert!(
+                    both <= one + two + 0.11 && both >= one.max(two) - 0.11,
+                    "{variant:?}: `{id}` and `{other}` cost {both}, alone {one} and {two}"
+                );
             }
         }
     }

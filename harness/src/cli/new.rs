@@ -11,7 +11,9 @@ use crate::submission::write_files;
 const TEMPLATE: &str = "warm-up";
 
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  harness new churn-model\n  harness new churn-model --exercises ~/our-exercises    (which begins as a copy of `exercises/`)")]
+#[command(
+    after_help = "Examples:\n  harness new churn-model\n  harness new churn-model --exercises ~/our-exercises    (which begins as a copy of `exercises/`)"
+)]
 pub(super) struct Arguments {
     /// The new exercise: small letters, digits and `-`, a letter first.
     id: String,

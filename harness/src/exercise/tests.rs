@@ -46,8 +46,9 @@ fn five_hundred_seeds_are_alike_and_not_the_same() {
         let competencies: BTreeSet<&String> = breaks.iter().map(|one| &one.competency).collect();
         assert!(rule.covers.iter().all(|competency| competencies.contains(competency)), "{variant:?}");
         for (one, other) in breaks.iter().flat_map(|one| breaks.iter().map(move |other| (one, other))) {
-            assert!(!one.masks.contains(&other.id), "{variant:?}: {} hides {}", one.id, other.id);
+            assert!(one.id == other.id || !exercise.hides(&one.id, &other.id), "{variant:?}: {} hides {}", one.id, other.id);
         }
+        assert!(exercise.tell_apart(&breaks), "{variant:?}");
         rendered(&exercise, &variant);
         counts.insert(breaks.len());
         parameters.extend(variant.parameters);
@@ -347,4 +348,18 @@ fn a_case_that_is_wrong_names_every_place() {
     ] {
         assert!(said.contains(expected), "{expected} is missing in\n{said}");
     }
+}
+
+#[test]
+fn what_a_break_fails_or_explains_it_hides() {
+    let exercise = model_down();
+    // Both fail the memory budget and nothing else; whoever cannot be paged is not paged of a wrong version either.
+    for (one, other) in [("generous-limit", "left-running"), ("page-to-nowhere", "version-among-replicas"), ("rules-elsewhere", "dashboard-renamed")]
+    {
+        assert!(exercise.hides(one, other) && exercise.excludes(other, one), "{one} and {other}");
+    }
+    assert!(!exercise.hides("version-among-replicas", "page-to-nowhere") && !exercise.excludes("gate-metric", "page-to-nowhere"));
+    // Each of the three fails something beyond each other one, and the middle one nothing beyond both.
+    let set = ["memory-limit", "scrape-port", "rules-elsewhere"].map(|id| &exercise.breaks[id]);
+    assert!(!exercise.tell_apart(&set) && exercise.tell_apart(&[set[0]]));
 }
