@@ -16,7 +16,7 @@ pub fn differences(cell: &Cell, report: &Report, rubric: &Rubric) -> Vec<String>
     for check in &said {
         let wanted = wanted(cell, check);
         let is_as_wanted = match check.word.as_str() {
-            "failed" => wanted == "failed" || find(&check.id).is_some_and(|check| is_explained(cell, check, rubric)),
+            word @ ("failed" | "partly") => word == wanted || find(&check.id).is_some_and(|check| is_explained(cell, check, rubric)),
             word => word == wanted,
         };
         if !is_as_wanted {
@@ -44,7 +44,7 @@ fn wanted(cell: &Cell, check: &CheckReport) -> &'static str {
     }
 }
 
-/// Whether a check fails because another does that is expected to. A break names all that it fails: only who cannot be reached by any
+/// Whether a check fails, or is met in part, because another fails that is expected to. A break names all that it fails: only who cannot be reached by any
 /// message is told of no incident.
 fn is_explained(cell: &Cell, check: &Check, rubric: &Rubric) -> bool {
     let may_be = check.is_replayed() || cell.variant.breaks.is_empty();

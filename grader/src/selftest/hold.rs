@@ -19,6 +19,7 @@ use super::ledger::{Entry, Key, Ledger, LedgerError};
 use super::{Cell, Level};
 use crate::exam::monitoring;
 use crate::history::{History, HistoryError, MONITORING, REPLAY};
+use crate::report::{CheckReport, Report};
 
 /// The seed of the exams of what is examined once.
 const EXAM_SEED: &str = "selftest";
@@ -57,9 +58,9 @@ pub enum HoldError {
     /// What should be replayed cannot be read.
     #[error(transparent)]
     History(#[from] HistoryError),
-    /// What should be replayed is not a whole exam of the reference.
-    #[error("`{}` is no exam of this exercise's reference, held whole: run `reference/01`, or give another `--history`", .0.display())]
-    NotTheReference(PathBuf),
+    /// What should be replayed shows something else than the reference would.
+    #[error("`{}` is no whole exam of this exercise in which nothing failed: run `reference/01`, or give another `--history`", .0.display())]
+    NotWell(PathBuf),
     /// The program left nothing behind that could be judged.
     #[error("`{command}` recorded nothing:\n{said}")]
     Nothing {
@@ -130,9 +131,11 @@ async fn run(cell: &Cell, means: &Means<'_>, scratch: &Path, options: &[&str], s
 /// Replays the reference's exam with the files of a cell; says which exam it was.
 async fn replay(cell: &Cell, means: &Means<'_>, scratch: &Path, stop: &mut Stop) -> Result<String, HoldError> {
     let from = means.history;
-    let held = History::read(from)?.manifest;
-    if held.exercise_digest != means.exercise.digest || !held.breaks.is_empty() || held.phases.is_some() {
-        return Err(HoldError::NotTheReference(from.to_owned()));
+    let held = History::read(from)?;
+    let is_whole = held.manifest.exercise_digest == means.exercise.digest && held.manifest.phases.is_none();
+    let is_met = |check: &CheckReport| !matches!(check.word.as_str(), "failed" | "partly");
+    if !is_whole || !Report::new(&held).is_ok_and(|report| report.checks.iter().all(is_met)) {
+        return Err(HoldError::NotWell(from.to_owned()));
     }
     let history = scratch.join("history");
     std::fs::create_dir(&history).map_err(LedgerError::at(&history))?;
@@ -152,7 +155,7 @@ async fn replay(cell: &Cell, means: &Means<'_>, scratch: &Path, stop: &mut Stop)
     command.arg(&history);
     let output = ended(command, "replay", &[exit::DONE, exit::BELOW, exit::NOT_GRADED], stop).await?;
     let is_there = history.join(REPLAY).is_file();
-    if is_there { Ok(held.started) } else { Err(HoldError::Nothing { command: "replay", said: tail(&output.stderr) }) }
+    if is_there { Ok(held.manifest.started) } else { Err(HoldError::Nothing { command: "replay", said: tail(&output.stderr) }) }
 }
 
 /// This program, with the exercises of the cell. What its variants are is plain.
