@@ -14,9 +14,8 @@ use serde_json::json;
 
 use super::{CliError, loaded};
 use crate::check::Rubric;
-
 use crate::history::History;
-use crate::selftest::{Cell, Entry, Held, HoldError, Ledger, Level, Machine, Means, Plan, Stop, cells, hold, page};
+use crate::selftest::{Cell, Entry, Held, HoldError, KINDS, Ledger, Level, Machine, Means, Stop, cells, hold, page};
 
 /// The cell whose recording others are replayed on.
 const REFERENCE: &str = "reference/01";
@@ -83,7 +82,7 @@ impl Arguments {
         let exercises = exercise::folder(exercises)?;
         let exercise = Exercise::find(&self.exercise, &exercises)?;
         let (exam, rubric) = loaded(&exercise)?;
-        let all = cells(&exercise, &exam, &rubric, Plan { runs: self.runs.max(1) })?;
+        let all = cells(&exercise, &exam, &rubric, self.runs.max(1))?;
         let chosen = self.chosen(&all)?;
         let ledger = Ledger::of(&exercise, &self.ledger)?;
         if self.list {
@@ -137,7 +136,7 @@ impl Arguments {
         let patterns = self.cells.iter().map(|cell| Ok(Glob::new(cell)?.compile_matcher())).collect::<Result<Vec<_>, globset::Error>>();
         let patterns = patterns.map_err(|error| Shared::usage(error.to_string()))?;
         if let Some(unknown) = patterns.iter().find(|pattern| !all.iter().any(|cell| pattern.is_match(&cell.id))) {
-            let kinds = "reference/*, untouched/*, parameters/*, order/*, group/*, pair/*, break/*, alternative/*, cheat/*";
+            let kinds = KINDS.map(|(kind, _)| format!("{kind}/*")).join(", ");
             let message = format!("no submission is called `{}`; known: {kinds}; `--list` lists all of them", unknown.glob());
             Err(Shared::usage(message))?;
         }

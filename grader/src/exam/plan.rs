@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use harness::document::{self, Problem, Problems};
+use harness::document::{self, Document, Problem, Problems};
 use harness::exercise::{Contract, Exercise, Source};
 use rand_chacha::rand_core::Rng;
 use schemars::JsonSchema;
@@ -274,44 +274,16 @@ pub enum Step {
     },
 }
 
-/// A part of the contract that an exercise need not have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Release,
-    Registry,
-    Features,
-    Alerts,
-}
-
-impl Part {
-    /// Its key in contract.yaml.
-    fn key(self) -> &'static str {
-        match self {
-            Self::Release => "release",
-            Self::Registry => "registry",
-            Self::Features => "features",
-            Self::Alerts => "alerts",
-        }
-    }
-
-    fn is_in(self, contract: &Contract) -> bool {
-        match self {
-            Self::Release => contract.release.is_some(),
-            Self::Registry => contract.registry.is_some(),
-            Self::Features => contract.features.is_some(),
-            Self::Alerts => contract.alerts.is_some(),
-        }
-    }
-}
-
 impl Step {
-    fn needs(&self) -> &'static [Part] {
+    /// The parts of a contract that it needs and an exercise need not have: their keys, and whether they are there.
+    fn needs(&self, contract: &Contract) -> Vec<(&'static str, bool)> {
+        let registry = ("registry", contract.registry.is_some());
         match self {
-            Self::Features { .. } => &[Part::Features],
-            Self::Publish { .. } | Self::Promote { .. } => &[Part::Registry],
-            Self::Deploy { .. } | Self::Rollback {} | Self::Status {} => &[Part::Release, Part::Registry],
-            Self::Ring { .. } => &[Part::Alerts],
-            _ => &[],
+            Self::Features { .. } => vec![("features", contract.features.is_some())],
+            Self::Publish { .. } | Self::Promote { .. } => vec![registry],
+            Self::Deploy { .. } | Self::Rollback {} | Self::Status {} => vec![("release", contract.release.is_some()), registry],
+            Self::Ring { .. } => vec![("alerts", contract.alerts.is_some())],
+            _ => Vec::new(),
         }
     }
 }
@@ -418,21 +390,24 @@ fn signature(step: &Step) -> Option<&str> {
 impl Exam {
     /// Reads `exam.yaml`; `name` is what errors call the file.
     pub fn parse(name: &str, text: &str) -> Result<Self, Problems> {
+        Self::read(name, text).map(|(exam, _)| exam)
+    }
+
+    fn read(name: &str, text: &str) -> Result<(Self, Document), Problems> {
         let (exam, document) = document::load::<Self>(name, text)?;
         let problems: Vec<Problem> = exam.contradictions().into_iter().map(|(pointer, message)| document.problem(&pointer, message)).collect();
-        if problems.is_empty() { Ok(exam) } else { Err(Problems(problems)) }
+        if problems.is_empty() { Ok((exam, document)) } else { Err(Problems(problems)) }
     }
 
     /// Reads an exercise's own, which may ask only for what its contract has.
     pub fn of(exercise: &Exercise) -> Result<Self, Problems> {
         let Source { name, text } = &exercise.exam;
-        let exam = Self::parse(name, text)?;
-        let (_, document) = document::load::<Self>(name, text)?;
+        let (exam, document) = Self::read(name, text)?;
         let mut problems = Vec::new();
         for (index, phase) in exam.phases.iter().enumerate() {
             for (at, step) in phase.steps.iter().enumerate() {
-                for part in step.needs().iter().filter(|part| !part.is_in(&exercise.contract)) {
-                    let message = format!("this step needs `{}` in contract.yaml, which is not there", part.key());
+                for (part, _) in step.needs(&exercise.contract).into_iter().filter(|(_, is_there)| !is_there) {
+                    let message = format!("this step needs `{part}` in contract.yaml, which is not there");
                     problems.push(document.problem(&format!("/phases/{index}/steps/{at}"), message));
                 }
             }

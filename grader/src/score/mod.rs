@@ -90,11 +90,16 @@ impl Score {
 
 /// Scores judgements. A check without a judgement counts as not graded.
 pub fn score(judgements: &BTreeMap<String, Judgement>, rubric: &Rubric, manifest: &Manifest) -> Score {
-    let weights = weights(rubric, manifest);
+    let own = manifest.breaks.keys().map(|id| (id.as_str(), own(id, rubric, manifest))).collect();
+    let weights = weights(rubric, manifest, &own);
+    let parts = rubric.checks.iter().map(|check| (check.id.as_str(), worth(check, manifest, &weights))).collect();
+    let is_guard = |check: &&Check| matches!(part(&parts, &check.id), Part::Guard | Part::Shared);
+    let guards: Vec<Guard<'_>> = rubric.checks.iter().filter(is_guard).map(|check| Guard::new(check, rubric, manifest, &own, &parts)).collect();
+    let clusters = clusters(&guards);
     let start = if weights.is_empty() { 100.0 } else { 0.0 };
     let shares = |check: &Check| judgements.get(&check.id).map_or((0.0, 1.0), |judgement| judgement.verdict.shares());
-    let low = items(rubric, manifest, &weights, |check| shares(check).0);
-    let high = items(rubric, manifest, &weights, |check| shares(check).1);
+    let items = |share: &dyn Fn(&Check) -> f64| items(rubric, &parts, guards.iter().zip(&clusters), share);
+    let (low, high) = (items(&|check| shares(check).0), items(&|check| shares(check).1));
     // A hair up, so that points that cancel each other out leave no trace.
     let total = |items: &BTreeMap<String, Item>| tenths((start + items.values().map(|item| item.earned).sum::<f64>() + 1e-9).clamp(0.0, 100.0));
     let rounded = |item: Item| Item { of: tenths(item.of), earned: tenths(item.earned), ..item };
@@ -103,12 +108,20 @@ pub fn score(judgements: &BTreeMap<String, Judgement>, rubric: &Rubric, manifest
     Score { low: low_total, high: high_total, pass_mark: manifest.pass_mark, items }
 }
 
+/// What is each break's own, by its id.
+type Own<'a> = BTreeMap<&'a str, BTreeSet<&'a str>>;
+/// What each check is to the score, and how many points of 100 it could give or take, by its id.
+type Parts<'a> = BTreeMap<&'a str, (Part, f64)>;
+
+fn part(parts: &Parts<'_>, id: &str) -> Part {
+    parts[id].0
+}
+
 /// What each repair is worth, of 100.
-fn weights<'a>(rubric: &'a Rubric, manifest: &Manifest) -> BTreeMap<&'a str, f64> {
+fn weights<'a>(rubric: &'a Rubric, manifest: &Manifest, own: &Own<'_>) -> BTreeMap<&'a str, f64> {
     let mut weights: BTreeMap<&str, f64> = BTreeMap::new();
     for (id, one) in &manifest.breaks {
-        let own = own(id, rubric, manifest);
-        let repairs: Vec<&Check> = rubric.checks.iter().filter(|check| own.contains(check.id.as_str())).collect();
+        let repairs: Vec<&Check> = rubric.checks.iter().filter(|check| own[id.as_str()].contains(check.id.as_str())).collect();
         let points: u32 = repairs.iter().map(|check| check.points).sum();
         for check in repairs {
             *weights.entry(&check.id).or_default() += f64::from(one.minutes * check.points) / f64::from(points);
@@ -138,18 +151,21 @@ fn fails(one: &BreakRecord, check: &Check, rubric: &Rubric) -> bool {
 }
 
 /// What each check gives or takes, in points of 100.
-fn items(rubric: &Rubric, manifest: &Manifest, weights: &BTreeMap<&str, f64>, share: impl Fn(&Check) -> f64) -> BTreeMap<String, Item> {
+fn items<'a>(
+    rubric: &Rubric,
+    parts: &Parts<'_>,
+    guards: impl Iterator<Item = (&'a Guard<'a>, &'a &'a str)>,
+    share: &dyn Fn(&Check) -> f64,
+) -> BTreeMap<String, Item> {
     let mut items: BTreeMap<String, Item> = BTreeMap::new();
     for check in &rubric.checks {
-        let (part, of) = worth(check, manifest, weights);
+        let (part, of) = parts[check.id.as_str()];
         let earned = if part == Part::Repair { of * share(check) } else { 0.0 };
         items.insert(check.id.clone(), Item { part, of, earned });
     }
-    let is_guard = |check: &&Check| matches!(items[&check.id].part, Part::Guard | Part::Shared);
-    let guards: Vec<Guard<'_>> = rubric.checks.iter().filter(is_guard).map(|check| Guard::new(check, rubric, manifest, &items)).collect();
     // The dearest failed guard of every cluster so far.
     let mut charged: BTreeMap<&str, (&str, f64)> = BTreeMap::new();
-    for (guard, cluster) in guards.iter().zip(clusters(&guards)) {
+    for (guard, cluster) in guards {
         let of = f64::from(guard.check.points) * (1.0 - share(guard.check));
         let earned = |repairs: &Vec<&str>| repairs.iter().map(|need| items[*need].earned).sum::<f64>();
         let cost = guard.broken.iter().map(earned).fold(of, f64::min);
@@ -179,17 +195,17 @@ struct Guard<'a> {
 }
 
 impl<'a> Guard<'a> {
-    fn new(check: &'a Check, rubric: &'a Rubric, manifest: &Manifest, items: &BTreeMap<String, Item>) -> Self {
+    fn new(check: &'a Check, rubric: &'a Rubric, manifest: &Manifest, own: &Own<'a>, parts: &Parts<'_>) -> Self {
         let mut needed = rubric.needed(check);
         needed.insert(&check.id);
         // What is shared needs all that is each break's own.
         let shared: Vec<&Check> =
-            rubric.checks.iter().filter(|check| needed.contains(check.id.as_str()) && items[&check.id].part == Part::Shared).collect();
+            rubric.checks.iter().filter(|check| needed.contains(check.id.as_str()) && part(parts, &check.id) == Part::Shared).collect();
         let sharing = manifest.breaks.iter().filter(|(_, one)| shared.iter().any(|check| fails(one, check, rubric)));
-        let together = sharing.map(|(id, _)| own(id, rubric, manifest).into_iter().collect::<Vec<_>>());
+        let together = sharing.map(|(id, _)| own[id.as_str()].iter().copied().collect::<Vec<_>>());
         let mut broken: Vec<Vec<&str>> = together.filter(|own| !own.is_empty()).collect();
         let counted: BTreeSet<&str> = broken.iter().flatten().copied().collect();
-        let single = needed.into_iter().filter(|need| matches!(items[*need].part, Part::Repair | Part::Hidden) && !counted.contains(need));
+        let single = needed.into_iter().filter(|need| matches!(part(parts, need), Part::Repair | Part::Hidden) && !counted.contains(need));
         broken.extend(single.map(|need| vec![need]));
         Self { check, root: root(check, rubric), broken }
     }

@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use harness::compose::vet;
 use harness::document::{Document, Node, Problem, Problems};
-use harness::exercise::{Case, CaseKind, Exercise, ExerciseError, Files, Key, Seed, Variant, render_workspace};
-use rand_chacha::rand_core::Rng;
+use harness::exercise::{Case, CaseKind, Exercise, ExerciseError, Files, Key, Seed, Variant, render_workspace, shuffled};
 
 use crate::check::{Check, Kind, Rubric};
 use crate::exam::{Exam, Phase, Step, monitoring};
@@ -15,13 +14,6 @@ use crate::exam::{Exam, Phase, Step, monitoring};
 const SEED: &str = "acme-1";
 /// How many pairs of breaks are drawn.
 const PAIRS: usize = 6;
-
-/// How much there is to prove.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Plan {
-    /// How often the reference and an untouched variant are examined.
-    pub runs: usize,
-}
 
 /// A submission of which it is known what becomes of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,7 +44,7 @@ impl Cell {
     }
 }
 
-/// How much of an exam a cell needs. Each costs a tenth of the next, or less.
+/// How much of an exam a cell needs, from seconds to minutes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Level {
     /// The policy alone: nothing runs.
@@ -93,38 +85,33 @@ pub struct Expected {
     pub refused: Option<String>,
 }
 
-/// Everything that proves an exercise, the dearest of each kind first.
-pub fn cells(exercise: &Exercise, exam: &Exam, rubric: &Rubric, plan: Plan) -> Result<Vec<Cell>, ExerciseError> {
-    let maker = Maker { exercise, exam, rubric, reference: render_workspace(exercise, &Variant::reference(), &Key::public())? };
+/// Everything that proves an exercise, the dearest of each kind first; the reference and an untouched variant as often as `runs` says.
+pub fn cells(exercise: &Exercise, exam: &Exam, rubric: &Rubric, runs: usize) -> Result<Vec<Cell>, ExerciseError> {
+    let reference = render_workspace(exercise, &Variant::reference(), &Key::public())?;
+    let maker = Maker { exercise, exam, rubric, given: given(&reference, exercise), reference };
     let mut cells = Vec::new();
     let seed = Seed::new(SEED).unwrap_or_else(Seed::fresh);
-    let picked = if exercise.breaks.is_empty() { None } else { Some(Variant::pick(exercise, seed.clone(), &Key::public())?) };
-    for run in 1..=plan.runs {
-        cells.push(maker.perfect(format!("reference/{run:02}"), "the reference", Variant::reference(), Level::Full)?);
-        if let Some(variant) = &picked {
-            let mut cell = maker.broken(&format!("untouched/{run:02}"), variant.clone())?;
-            cell.level = Level::Full;
-            cell.expected.score = Some(0);
-            cells.push(cell);
-        }
+    let mut repeated = vec![maker.perfect("reference", "the reference", Variant::reference(), Level::Full)?];
+    if !exercise.breaks.is_empty() {
+        repeated.push(maker.untouched("untouched".to_owned(), Variant::pick(exercise, seed.clone(), &Key::public())?)?);
+    }
+    for run in 1..=runs {
+        cells.extend(repeated.iter().map(|cell| Cell { id: format!("{}/{run:02}", cell.id), ..cell.clone() }));
     }
     if !exercise.manifest.parameters.is_empty() {
         let parameters = exercise.manifest.parameters.iter().filter_map(|one| Some((one.id.clone(), one.choices.last()?.clone())));
         let variant = Variant { parameters: parameters.collect(), ..Variant::reference() };
-        cells.push(maker.perfect("parameters/last".to_owned(), "the reference, with the last choice of every parameter", variant, Level::Full)?);
+        cells.push(maker.perfect("parameters/last", "the reference, with the last choice of every parameter", variant, Level::Full)?);
     }
-    cells.push(maker.perfect("order/another".to_owned(), "the reference, in an exam of another order", Variant::reference(), Level::Permuted)?);
+    cells.push(maker.perfect("order/another", "the reference, in an exam of another order", Variant::reference(), Level::Permuted)?);
     for (index, group) in groups(exercise).iter().enumerate() {
-        let mut cell = maker.broken(&format!("group/{:02}", index + 1), Variant::named(exercise, group)?)?;
-        cell.level = Level::Full;
-        cell.expected.score = Some(0);
-        cells.push(cell);
+        cells.push(maker.untouched(format!("group/{:02}", index + 1), Variant::named(exercise, group)?)?);
     }
     for (one, other) in pairs(exercise, &seed) {
-        cells.push(maker.broken(&format!("pair/{one}+{other}"), Variant::named(exercise, &[one, other])?)?);
+        cells.push(maker.broken(format!("pair/{one}+{other}"), Variant::named(exercise, &[one, other])?)?);
     }
     for id in exercise.breaks.keys() {
-        cells.push(maker.broken(&format!("break/{id}"), Variant::named(exercise, std::slice::from_ref(id))?)?);
+        cells.push(maker.broken(format!("break/{id}"), Variant::named(exercise, std::slice::from_ref(id))?)?);
     }
     let cases = Case::all(exercise)?;
     let unknown = |case: &Case| rubric.unknown(case.file.fails.iter().chain(&case.file.partly), &case.path(exercise));
@@ -141,23 +128,32 @@ struct Maker<'a> {
     exam: &'a Exam,
     rubric: &'a Rubric,
     reference: Files,
+    /// What a replay is given of the reference.
+    given: BTreeMap<String, String>,
 }
 
 impl Maker<'_> {
     /// A variant in which nothing is broken.
-    fn perfect(&self, id: String, title: &str, variant: Variant, level: Level) -> Result<Cell, ExerciseError> {
+    fn perfect(&self, id: &str, title: &str, variant: Variant, level: Level) -> Result<Cell, ExerciseError> {
         let files = render_workspace(self.exercise, &variant, &Key::public())?;
         let expected = Expected { partly: Some(BTreeSet::new()), score: Some(100), ..Expected::default() };
-        Ok(Cell { id, title: title.to_owned(), variant, files, level, expected })
+        Ok(Cell { id: id.to_owned(), title: title.to_owned(), variant, files, level, expected })
     }
 
-    /// An untouched variant.
-    fn broken(&self, id: &str, variant: Variant) -> Result<Cell, ExerciseError> {
+    /// A variant that nobody repaired, in a whole exam.
+    fn untouched(&self, id: String, variant: Variant) -> Result<Cell, ExerciseError> {
         let files = render_workspace(self.exercise, &variant, &Key::public())?;
-        let expected = Expected { fails: self.exercise.baseline(&variant.breaks), ..Expected::default() };
+        let expected = Expected { fails: self.exercise.baseline(&variant.breaks), score: Some(0), ..Expected::default() };
         let titles = variant.breaks.iter().filter_map(|id| self.exercise.breaks.get(id)).map(|one| one.title.as_str());
         let title = titles.collect::<Vec<_>>().join("; ");
-        Ok(Cell { id: id.to_owned(), title, level: self.level(&files, &expected), variant, files, expected })
+        Ok(Cell { id, title, variant, files, level: Level::Full, expected })
+    }
+
+    /// The same, with no more of an exam than shows what is broken.
+    fn broken(&self, id: String, variant: Variant) -> Result<Cell, ExerciseError> {
+        let whole = self.untouched(id, variant)?;
+        let expected = Expected { score: None, ..whole.expected };
+        Ok(Cell { level: self.level(&whole.files, &expected), expected, ..whole })
     }
 
     fn case(&self, case: Case) -> Cell {
@@ -207,17 +203,19 @@ impl Maker<'_> {
 
     /// Whether a submission differs from the reference only in what a replay is given, and scrapes the same.
     fn is_seen_by_a_replay(&self, files: &Files) -> bool {
-        let given = |files: &Files| -> BTreeMap<String, String> {
-            vet(files, &self.exercise.manifest).map(|vetted| monitoring(files, &vetted, self.exercise).files).unwrap_or_default()
-        };
-        let (ours, theirs) = (given(&self.reference), given(files));
+        let (ours, theirs) = (&self.given, given(files, self.exercise));
         let dashboards = self.exercise.contract.dashboards.as_ref().map(|folder| format!("{folder}/"));
         let is_dashboard = |path: &String| dashboards.as_ref().is_some_and(|folder| path.starts_with(folder));
         let is_given = |path: &String| ours.contains_key(path) || theirs.contains_key(path) || is_dashboard(path);
         let paths: BTreeSet<&String> = self.reference.keys().chain(files.keys()).filter(|path| !path.starts_with(".modeldown/")).collect();
         let differ = |path: &&String| self.reference.get(*path) != files.get(*path);
-        paths.into_iter().filter(differ).all(is_given) && scrapes(&ours) == scrapes(&theirs)
+        paths.into_iter().filter(differ).all(is_given) && scrapes(ours) == scrapes(&theirs)
     }
+}
+
+/// What a replay is given of a submission's files.
+fn given(files: &Files, exercise: &Exercise) -> BTreeMap<String, String> {
+    vet(files, &exercise.manifest).map(|vetted| monitoring(files, &vetted, exercise).files).unwrap_or_default()
 }
 
 /// What configurations scrape.
@@ -243,12 +241,6 @@ fn pairs(exercise: &Exercise, seed: &Seed) -> Vec<(String, String)> {
     let both = |one| exercise.breaks.keys().map(move |other| (one, other));
     let mut all: Vec<(&String, &String)> = exercise.breaks.keys().flat_map(both).filter(|(one, other)| one < other).collect();
     all.retain(|(one, other)| !exercise.excludes(one, other));
-    let mut random = seed.stream(&exercise.manifest.id, "pairs of a selftest");
-    let mut drawn = Vec::new();
-    while drawn.len() < PAIRS && !all.is_empty() {
-        let index = usize::try_from(random.next_u64() % all.len() as u64).unwrap_or(0);
-        let (one, other) = all.swap_remove(index);
-        drawn.push((one.clone(), other.clone()));
-    }
-    drawn
+    let drawn = shuffled(all, &mut seed.stream(&exercise.manifest.id, "pairs of a selftest"));
+    drawn.into_iter().take(PAIRS).map(|(one, other)| (one.clone(), other.clone())).collect()
 }

@@ -5,7 +5,8 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use harness::exercise::{Exercise, Files, files_below, hex};
+use harness::exercise::{Exercise, Files, hex};
+use harness::images::{ImageError, tag};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -15,7 +16,7 @@ use super::{Cell, Level};
 const RECORDER: &str = env!("MODELDOWN_RECORDER");
 /// The file that says what was recorded.
 const ENTRY: &str = "cell.json";
-/// How many characters of a digest a folder's name has.
+/// How many characters of an exercise's digest a folder's name has.
 const SHORT: usize = 12;
 
 /// What was recorded.
@@ -81,11 +82,9 @@ impl LedgerError {
 
 impl Ledger {
     /// The recordings of an exercise below a folder, which need not be there yet.
-    pub fn of(exercise: &Exercise, below: &Path) -> Result<Self, LedgerError> {
-        let images = files_below(&exercise.dir.join("images")).map_err(|error| LedgerError::at(&exercise.dir)(std::io::Error::other(error)))?;
-        let digest = submission(&images);
-        let short = |digest: &str| digest.chars().take(SHORT).collect::<String>();
-        Ok(Self { folder: below.join(format!("{}-{}-{}-{RECORDER}", exercise.manifest.id, short(&exercise.digest), short(&digest))) })
+    pub fn of(exercise: &Exercise, below: &Path) -> Result<Self, ImageError> {
+        let digest: String = exercise.digest.chars().take(SHORT).collect();
+        Ok(Self { folder: below.join(format!("{}-{digest}-{}-{RECORDER}", exercise.manifest.id, tag(exercise)?)) })
     }
 
     /// Keeps others from recording here as long as the file is open; fails where somebody does.

@@ -10,10 +10,10 @@ mod ledger;
 mod page;
 
 pub use agree::differences;
-pub use cell::{Cell, Expected, Level, Plan, cells};
+pub use cell::{Cell, Expected, Level, cells};
 pub use hold::{HoldError, Means, Stop, hold};
 pub use ledger::{Entry, Key, Ledger, LedgerError};
-pub use page::{Held, Machine, page};
+pub use page::{Held, KINDS, Machine, page};
 
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@ use crate::report::{CheckReport, Report};
 /// How many times farther than the reference's worst a threshold should stand.
 const MARGIN: f64 = 3.0;
 /// The kinds of cell, as their ids begin, and what agreement means for each.
-const KINDS: [(&str, &str); 9] = [
+pub const KINDS: [(&str, &str); 9] = [
     ("reference", "full marks, every time"),
     ("parameters", "full marks, whatever things are called"),
     ("order", "full marks, whatever came before"),
@@ -69,13 +69,13 @@ impl<'a> Held<'a> {
     }
 }
 
-/// The page. `total` is how many cells there are, recorded or not.
+/// The page; `all` are the cells that there are, recorded or not.
 pub fn page(exercise: &Exercise, exam: &Exam, rubric: &Rubric, held: &[Held<'_>], all: &[Cell], machine: &Machine) -> String {
     let id = &exercise.manifest.id;
     let mut page = format!("# How often the grader is wrong\n\nWritten by `grader selftest {id}` on {}.\n{}\n", machine.today, machine.sentence);
     let _ = writeln!(page, "Exercise `{id}`, digest `{}`.\n", exercise.digest.get(..12).unwrap_or_default());
     summary(&mut page, held, all);
-    let of = |kind: &str| held.iter().filter(|one| one.cell.kind() == kind).collect::<Vec<_>>();
+    let of = |kind: &str| of_kind(held, kind);
     verdicts(&mut page, &[("the reference", of("reference")), ("an untouched variant", of("untouched"))]);
     let reference = of("reference");
     if !reference.is_empty() {
@@ -86,6 +86,10 @@ pub fn page(exercise: &Exercise, exam: &Exam, rubric: &Rubric, held: &[Held<'_>]
     unproven(&mut page, rubric, all);
     each(&mut page, held);
     page
+}
+
+fn of_kind<'a, 'b>(held: &'b [Held<'a>], kind: &str) -> Vec<&'b Held<'a>> {
+    held.iter().filter(|one| one.cell.kind() == kind).collect()
 }
 
 /// The checks that no submission is expected to fail: nobody has seen that they can.
@@ -107,12 +111,11 @@ fn summary(page: &mut String, held: &[Held<'_>], all: &[Cell]) {
         if total == 0 {
             continue;
         }
-        let of: Vec<&Held<'_>> = held.iter().filter(|one| one.cell.kind() == kind).collect();
+        let of = of_kind(held, kind);
         let agree = of.iter().filter(|one| one.differences.is_empty()).count();
         let _ = writeln!(page, "| {kind} | {asked} | {agree} | {} | {} |", of.len(), total - of.len());
     }
-    let different: Vec<&Held<'_>> = held.iter().filter(|one| !one.differences.is_empty()).collect();
-    for one in &different {
+    for one in held.iter().filter(|one| !one.differences.is_empty()) {
         let _ = write!(page, "\n`{}` differs:\n\n", one.cell.id);
         for difference in &one.differences {
             let _ = writeln!(page, "- {difference}");

@@ -12,7 +12,7 @@ fn proven() -> (harness::exercise::Exercise, Exam, Rubric, Vec<Cell>) {
     let exercise = model_down();
     let exam = Exam::parse("exam.yaml", &exercise.exam.text).expect("it is right");
     let rubric = Rubric::parse("checks.yaml", &exercise.checks.text, &exam, &exercise.requirements).expect("it is right");
-    let cells = cells(&exercise, &exam, &rubric, Plan { runs: 2 }).expect("they are right");
+    let cells = cells(&exercise, &exam, &rubric, 2).expect("they are right");
     (exercise, exam, rubric, cells)
 }
 

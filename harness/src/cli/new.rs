@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::CliError;
+use super::{CliError, start};
+use crate::compose::is_name;
 use crate::exercise::{Exercise, Files, files_below};
 use crate::output;
-use crate::submission::write_files;
 
 /// The exercise that others are made like: the smallest that has everything.
 const TEMPLATE: &str = "warm-up";
@@ -25,10 +25,7 @@ pub(super) struct Arguments {
 impl Arguments {
     pub(super) fn run(self, exercises: &Path) -> Result<(), CliError> {
         let like = Exercise::find(&self.like, exercises)?;
-        let is_name = self.id.starts_with(|c: char| c.is_ascii_lowercase())
-            && self.id.len() <= 32
-            && self.id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
-        if !is_name {
+        if !is_name(&self.id) {
             return Err(CliError::usage(format!(
                 "`{}` is no name for an exercise: small letters, digits and `-`, at most 32, a letter first",
                 self.id
@@ -39,10 +36,7 @@ impl Arguments {
             return Err(CliError::usage(format!("`{}` is there already, and nothing is overwritten", folder.display())));
         }
         let files = renamed(files_below(&like.dir)?, &self.like, &self.id);
-        // Whole beside its place, and moved there, so that it is never half there.
-        let made = tempfile::Builder::new().prefix(".modeldown-").tempdir_in(exercises).map_err(CliError::file(exercises))?;
-        write_files(&files.into(), made.path())?;
-        std::fs::rename(made.path(), &folder).map_err(CliError::file(&folder))?;
+        start::write_whole(files, &folder)?;
         Exercise::find(&self.id, exercises)?;
         tell(&self.id, &folder)
     }
@@ -74,6 +68,7 @@ fn tell(id: &str, folder: &Path) -> Result<(), CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::submission::write_files;
 
     #[test]
     fn a_copy_is_an_exercise_and_overwrites_nothing() {

@@ -130,9 +130,13 @@ impl Arguments {
     }
 }
 
-/// Makes a workspace in a folder that is empty or not there: whole beside its place, and moved there, so that it is never half there.
+/// Makes a workspace in a folder that is empty or not there.
 pub(super) fn make(exercise: &Exercise, variant: &Variant, key: &Key, dir: &Path) -> Result<(), CliError> {
-    let files = render_workspace(exercise, variant, key)?;
+    write_whole(render_workspace(exercise, variant, key)?, dir)
+}
+
+/// Writes a folder that is empty or not there: whole beside its place, and moved there, so that it is never half there.
+pub(super) fn write_whole(files: Files, dir: &Path) -> Result<(), CliError> {
     let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent).map_err(CliError::file(parent))?;
     let made = tempfile::Builder::new().prefix(".modeldown-").tempdir_in(parent).map_err(CliError::file(parent))?;

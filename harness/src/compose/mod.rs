@@ -409,7 +409,7 @@ fn inside(folder_path: &str, file: &str) -> Option<String> {
     Some(if folder_path.is_empty() { file } else { format!("{folder_path}/{file}") })
 }
 
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let bytes: BTreeSet<u8> = name.bytes().collect();
     (1..=32).contains(&name.len())
         && name.starts_with(|first: char| first.is_ascii_lowercase())

@@ -23,7 +23,7 @@ pub use manifest::{
     Alerts, Background, Break, Budget, Contract, Count, Difficulty, Distribution, Edit, EngineKind, ExerciseImage, Inference, Input, Manifest,
     Models, Parameter, PlatformService, Ready, ReleaseCommands, Role, VariantRule,
 };
-pub use seed::{NoSeed, Population, Row, Seed, accounts, request_body, rows};
+pub use seed::{NoSeed, Population, Row, Seed, accounts, request_body, rows, shuffled};
 pub use variant::Variant;
 pub use variant_file::{VARIANT_FILE, VariantError, VariantFile};
 pub use workspace::render_workspace;
@@ -295,7 +295,7 @@ fn source(dir: &Path, name: &str) -> Result<Source, ExerciseError> {
 }
 
 /// Every file below a folder, without folders of caches and those that are hidden.
-pub fn files_below(dir: &Path) -> Result<Files, ExerciseError> {
+pub(crate) fn files_below(dir: &Path) -> Result<Files, ExerciseError> {
     let mut files = Files::new();
     let mut folders = vec![(dir.to_owned(), String::new())];
     while let Some((folder, prefix)) = folders.pop() {

@@ -136,7 +136,7 @@ pub(super) fn index(of: usize, random: &mut ChaCha8Rng) -> usize {
 }
 
 /// The same things in random order.
-pub(super) fn shuffled<T>(mut left: Vec<T>, random: &mut ChaCha8Rng) -> Vec<T> {
+pub fn shuffled<T>(mut left: Vec<T>, random: &mut ChaCha8Rng) -> Vec<T> {
     let mut order = Vec::new();
     while !left.is_empty() {
         order.push(left.swap_remove(index(left.len(), random)));

@@ -46,7 +46,7 @@ pub enum ImageError {
 
 /// Builds what an exercise needs and is missing, and says the exact tag of every alias.
 pub async fn ensure(engine: &Engine, exercise: &Exercise, progress: &Progress) -> Result<Images, ImageError> {
-    let exercises = exercise.dir.parent().unwrap_or(Path::new("."));
+    let exercises = exercises_of(exercise);
     let platform_tag = platform_digest(exercises)?;
     let mut images = platform_tagged(engine, exercises, &PLATFORM, &platform_tag, progress).await?;
     let own = exercise.dir.join("images");
@@ -61,6 +61,16 @@ pub async fn ensure(engine: &Engine, exercise: &Exercise, progress: &Progress) -
         build(engine, &own, "Dockerfile", &missing).await?;
     }
     Ok(images)
+}
+
+/// The tag of an exercise's own images: a digest of what they, and the platform's below them, are made from.
+pub fn tag(exercise: &Exercise) -> Result<String, ImageError> {
+    digest(&exercise.dir.join("images"), &["."], &platform_digest(exercises_of(exercise))?)
+}
+
+/// The folder that an exercise lies in, with the platform beside it.
+fn exercises_of(exercise: &Exercise) -> &Path {
+    exercise.dir.parent().unwrap_or(Path::new("."))
 }
 
 /// Builds what is missing of some targets of the platform's.
