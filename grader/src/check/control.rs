@@ -1,5 +1,5 @@
 //! Whether a phase can be judged: measured on the driver's own schedule and on the pager's network, which no submission reaches. Each
-//! kind of check names the controls without which it would not mean anything.
+//! kind of check names the controls without which it would not mean anything, or nothing against a submission.
 
 use super::{View, ms, percent, share};
 use crate::exam::Exam;
@@ -33,6 +33,7 @@ pub(crate) enum Control {
     /// The driver sent the requests that its schedule wanted.
     Schedule,
     /// It sent them when they were due, and nobody else kept the processors busy: the machine had time for it, and so for the submission.
+    /// Without it nothing is held against a submission; what it did nevertheless, it did.
     Punctuality,
     /// The pager answered it.
     Canary,
@@ -47,24 +48,32 @@ pub(super) const PAGED: &[Control] = &[Control::Punctuality, Control::Canary];
 /// Every control of what the replay came to.
 pub(super) const REPLAYED: &[Control] = &[Control::Punctuality, Control::Replayed];
 
-/// Why a phase cannot be judged, if so.
-pub(super) fn failed(controls: &[Control], history: &History, view: &View<'_>, exam: &Exam) -> Option<String> {
-    let window = view.window();
-    if let Some((number, message)) = history.fault(window.end) {
+/// Why a phase says nothing at all, if so.
+pub(super) fn broken(controls: &[Control], history: &History, view: &View<'_>, exam: &Exam) -> Option<String> {
+    if let Some((number, message)) = history.fault(view.window().end) {
         return Some(format!("a fault of ours (event {number}): {message}"));
     }
-    let is_short = window.end - window.start < SHORTEST_NS;
-    let processors = processors(view);
-    let own_doing = processors.submission > OWN_DOING;
     controls.iter().find_map(|control| match control {
         // What was recorded is replayed or not, however short the phase was.
         Control::Replayed => replayed(history),
-        _ if is_short => None,
-        Control::Schedule | Control::Punctuality if own_doing => None,
+        _ if is_short(view) => None,
+        Control::Schedule if processors(view).submission > OWN_DOING => None,
         Control::Schedule => schedule(view, exam),
-        Control::Punctuality => punctuality(view, exam).or_else(|| crowded(&processors)),
         Control::Canary => canary(view),
+        Control::Punctuality => None,
     })
+}
+
+/// Why a phase says nothing against a submission, if so.
+pub(super) fn hindrance(controls: &[Control], view: &View<'_>, exam: &Exam) -> Option<String> {
+    let processors = processors(view);
+    let is_asked = controls.contains(&Control::Punctuality) && !is_short(view) && processors.submission <= OWN_DOING;
+    if is_asked { punctuality(view, exam).or_else(|| crowded(&processors)) } else { None }
+}
+
+fn is_short(view: &View<'_>) -> bool {
+    let window = view.window();
+    window.end - window.start < SHORTEST_NS
 }
 
 /// How the machine's processors were used, in shares of what there was; 0 where nobody counted.

@@ -181,6 +181,12 @@ impl Finding {
         self
     }
 
+    /// A machine without time for a submission hides what it could do, and lends it nothing: what was met on it was met.
+    fn unless_hindered(self, hindrance: impl FnOnce() -> Option<String>) -> Self {
+        let is_met = matches!(self.verdict, Verdict::Passed { .. } | Verdict::NotGraded { .. });
+        if is_met { self } else { hindrance().map_or(self, not_graded) }
+    }
+
     fn with(mut self, evidence: impl IntoIterator<Item = Evidence>) -> Self {
         self.evidence.extend(evidence);
         self
@@ -320,26 +326,16 @@ pub fn judge(history: &History, exam: &Exam, rubric: &Rubric) -> BTreeMap<String
 
 fn one(check: &Check, history: &History, phases: &Phases, exam: &Exam) -> Judgement {
     let judge = check.kind.judge();
-    let finding = match phases.get(&check.phase) {
-        PhaseRecord::Recorded(window) => {
+    let record = phases.get(&check.phase);
+    let finding = match record {
+        PhaseRecord::Recorded(window) | PhaseRecord::Skipped { window, .. } => {
             let view = View::new(history, phases, window.clone());
-            if let Some(control) = control::failed(judge.controls(), history, &view, exam) {
-                not_graded(control)
-            } else if is_without_its_fault(&check.phase, &view, exam) {
-                Finding::new(false, false, "the fault could not be made: no replica was ready, or the phase's time was over".to_owned())
-            } else if check.is_replayed()
-                && let Some(refused) = played::refused(&view)
-            {
-                refused
-            } else {
-                judge.judge(&view)
-            }
+            let controls = judge.controls();
+            let found = || found(check, record, &view, exam);
+            control::broken(controls, history, &view, exam)
+                .map_or_else(found, not_graded)
+                .unless_hindered(|| control::hindrance(controls, &view, exam))
         }
-        // Nor can a submission show itself on a machine that does not let it.
-        PhaseRecord::Skipped { why, window } => match control::failed(judge.controls(), history, &View::new(history, phases, window.clone()), exam) {
-            Some(control) => not_graded(control),
-            None => Finding::new(false, false, format!("this part of the exam could not be held: {why}")),
-        },
         PhaseRecord::Missing => not_graded(history.fault(u64::MAX).map_or_else(
             || "the recording ends before this part of the exam does".to_owned(),
             |(number, fault)| format!("the exam was broken off by a fault of ours (event {number}): {fault}"),
@@ -353,6 +349,21 @@ fn one(check: &Check, history: &History, phases: &Phases, exam: &Exam) -> Judgem
         window: window(&check.phase, phases, exam),
         evidence: finding.evidence.into_iter().map(|one| Exhibit::new(one, history)).collect(),
         caused_by: None,
+    }
+}
+
+/// What a phase gave whose controls are fine.
+fn found(check: &Check, record: &PhaseRecord, view: &View<'_>, exam: &Exam) -> Finding {
+    if let PhaseRecord::Skipped { why, .. } = record {
+        Finding::new(false, false, format!("this part of the exam could not be held: {why}"))
+    } else if is_without_its_fault(&check.phase, view, exam) {
+        Finding::new(false, false, "the fault could not be made: no replica was ready, or the phase's time was over".to_owned())
+    } else if check.is_replayed()
+        && let Some(refused) = played::refused(view)
+    {
+        refused
+    } else {
+        check.kind.judge().judge(view)
     }
 }
 

@@ -48,9 +48,10 @@ impl Judge for Restored {
         }
         let wrong: Vec<_> = after.iter().copied().filter(|request| !right(request)).collect();
         let good = share(after.len() - wrong.len(), after.len());
-        let figure = first.map(|request| Figure::milliseconds(ms(request.done_ns - restarted_ns), ms(self.within_seconds * 1_000_000_000)));
+        let figure =
+            first.map(|request| Figure::milliseconds(ms(request.done_ns.saturating_sub(restarted_ns)), ms(self.within_seconds * 1_000_000_000)));
         let first = first.map_or(format!("version {champion} never answered"), |request| {
-            format!("version {champion} answered first after {:.1} s", ms(request.done_ns - restarted_ns) / 1e3)
+            format!("version {champion} answered first after {:.1} s", ms(request.done_ns.saturating_sub(restarted_ns)) / 1e3)
         });
         let mut finding = Finding::new(
             good >= self.at_least,

@@ -677,7 +677,17 @@ fn what_fails_on_our_side_is_not_graded() {
         }
         true
     });
-    assert!(is_not_graded(&late, "answers-fast") && is_not_graded(&late, "kill-gap"));
+    // Late requests fail nobody, and what was met in spite of them was met.
+    let slow = |history: &History| {
+        let mut history = history.clone();
+        for event in &mut history.events {
+            if let What::Request { done_ns, .. } = &mut event.what {
+                *done_ns += 400_000_000;
+            }
+        }
+        history
+    };
+    assert!(unmet(&late).is_empty() && is_not_graded(&slow(&late), "answers-fast"));
     let spent = |history: &History, used_ms: u64, busy_ms: u64, others_ms: u64| {
         let mut history = history.clone();
         let at = history.events.iter().position(|event| event.at_ns > 10 * SECOND).expect("it is longer");
@@ -685,14 +695,15 @@ fn what_fails_on_our_side_is_not_graded() {
         history.events.insert(at, Event { at_ns, what: What::Spent { used_ms, of_ms: 4_000, busy_ms, others_ms } });
         history
     };
-    let with_use = |used_ms: u64| spent(&late, used_ms, 0, 0);
+    let with_use = |used_ms: u64| spent(&slow(&late), used_ms, 0, 0);
     // Users wait for a machine that others keep busy, though the driver may not; half a machine is enough for an exam.
     let crowded = spent(&faultless(), 1_000, 3_900, 1_000);
-    assert!(is_not_graded(&crowded, "answers-fast") && !is_not_graded(&crowded, "kill-gap"));
-    assert!(unmet(&spent(&faultless(), 2_900, 3_900, 400)).is_empty() && unmet(&spent(&faultless(), 1_000, 2_000, 1_000)).is_empty());
+    assert!(unmet(&crowded).is_empty() && is_not_graded(&slow(&crowded), "answers-fast"));
+    let fails = |used_ms, busy_ms, others_ms| verdicts(&spent(&slow(&faultless()), used_ms, busy_ms, others_ms))["answers-fast"] == Verdict::Failed;
+    assert!(fails(2_900, 3_900, 400) && fails(1_000, 2_000, 1_000));
     assert!(is_not_graded(&with_use(1_900), "answers-fast"));
     // Who takes the machine for itself is late by itself.
-    assert!(!is_not_graded(&with_use(3_100), "answers-fast") && is_not_graded(&with_use(3_100), "kill-gap"));
+    assert!(!is_not_graded(&with_use(3_100), "answers-fast"));
     // What does not depend on when requests were sent is judged all the same.
     assert!(["champion-served", "memory-budget"].iter().all(|check| !is_not_graded(&late, check)));
     let hiccup = seconds("release-good").start * SECOND..seconds("release-good").start * SECOND + SECOND / 5;
