@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::played::Played;
-use super::{Control, Evidence, Finding, Judge, REPLAYED, View, share};
+use super::{CAUSED, Control, Evidence, Finding, Judge, View, share};
 use crate::history::{Curve, PanelLine};
 
 /// By which share of its twin's level a curve must differ from it to be seen, and in which share of the moments of a fault.
@@ -32,7 +32,7 @@ impl Judge for Moving {
     }
 
     fn controls(&self) -> &'static [Control] {
-        REPLAYED
+        CAUSED
     }
 
     fn incidents(&self) -> Vec<&str> {

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::played::{Played, said};
-use super::{Control, Evidence, Figure, Finding, Judge, REPLAYED, View};
+use super::{CAUSED, Control, Evidence, Figure, Finding, Judge, View};
 use crate::exam::Receiver;
 use crate::history::NotifiedAlert;
 
@@ -36,7 +36,7 @@ impl Judge for Noticed {
     }
 
     fn controls(&self) -> &'static [Control] {
-        REPLAYED
+        CAUSED
     }
 
     fn incidents(&self) -> Vec<&str> {

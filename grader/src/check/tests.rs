@@ -687,7 +687,10 @@ fn what_fails_on_our_side_is_not_graded() {
         }
         history
     };
-    assert!(unmet(&late).is_empty() && is_not_graded(&slow(&late), "answers-fast"));
+    let passed = |history: &History, check: &str| verdicts(history)[check].shares().0 >= 1.0;
+    assert!(passed(&late, "answers-fast") && is_not_graded(&slow(&late), "answers-fast"));
+    // Errors that a crowded machine makes could be what an alert tells of.
+    assert!(is_not_graded(&late, "burst-paged") && passed(&late, "quiet-day"));
     let spent = |history: &History, used_ms: u64, busy_ms: u64, others_ms: u64| {
         let mut history = history.clone();
         let at = history.events.iter().position(|event| event.at_ns > 10 * SECOND).expect("it is longer");
@@ -700,7 +703,7 @@ fn what_fails_on_our_side_is_not_graded() {
     let crowded = spent(&faultless(), 1_000, 3_900, 1_000);
     assert!(unmet(&crowded).is_empty() && is_not_graded(&slow(&crowded), "answers-fast"));
     let fails = |used_ms, busy_ms, others_ms| verdicts(&spent(&slow(&faultless()), used_ms, busy_ms, others_ms))["answers-fast"] == Verdict::Failed;
-    assert!(fails(2_900, 3_900, 400) && fails(1_000, 2_000, 1_000));
+    assert!(fails(2_900, 3_900, 380) && fails(1_000, 2_000, 1_000));
     assert!(is_not_graded(&with_use(1_900), "answers-fast"));
     // Who takes the machine for itself is late by itself.
     assert!(!is_not_graded(&with_use(3_100), "answers-fast"));

@@ -151,6 +151,24 @@ impl<'a> View<'a> {
         })
     }
 
+    /// How the machine's processors were used in the phase. A count is of the time since the one before it, so the first after the end
+    /// of the phase belongs to it as well.
+    pub(crate) fn spent(&self) -> impl Iterator<Item = Spent> + use<'a> {
+        let window = self.window.clone();
+        let mut is_over = false;
+        self.history.events[self.span.start..]
+            .iter()
+            .map_while(move |event| {
+                if is_over {
+                    return None;
+                }
+                let What::Spent { used_ms, of_ms, busy_ms, others_ms } = event.what else { return Some(None) };
+                is_over = event.at_ns >= window.end;
+                Some((event.at_ns >= window.start).then_some(Spent { used: used_ms, of: of_ms, busy: busy_ms, others: others_ms }))
+            })
+            .flatten()
+    }
+
     /// The latencies of all requests of the phase in microseconds; what was not answered counts as it stands: the time until
     /// its fate was known.
     pub(crate) fn latencies(&self) -> Histogram<u64> {
@@ -197,6 +215,16 @@ impl<'a> View<'a> {
         }
         found
     }
+}
+
+/// How the machine's processors were used for a while, in milliseconds: by the submission, of what there was; in all, and by programs of
+/// others.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spent {
+    pub(crate) used: u64,
+    pub(crate) of: u64,
+    pub(crate) busy: u64,
+    pub(crate) others: u64,
 }
 
 /// Latencies in microseconds, to three digits.

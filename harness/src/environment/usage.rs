@@ -32,8 +32,8 @@ pub struct Spent {
     pub used: Duration,
     /// What there was, of all processors together.
     pub of: Duration,
-    /// What the machine used in all, and what of it programs did that are neither of the environment nor of the engine; nothing where this
-    /// program does not run on the engine's machine.
+    /// What the machine used in all, and what of it programs did that are neither of the environment nor of the engine (0 where a container
+    /// of the environment ended meanwhile); nothing where this program does not run on the engine's machine.
     pub machine: Option<(Duration, Duration)>,
 }
 
@@ -60,17 +60,23 @@ impl Usage {
             Some((id, is_one, usage.total_usage?, usage.usage_in_usermode.unwrap_or(0), cpu.online_cpus))
         });
         let (mut used, mut own_code, mut processors) = (0, 0, 1);
+        let mut known = std::mem::take(&mut self.counted);
+        let mut ended = false;
         for (id, is_one, total, user, online) in join_all(asked).await.into_iter().flatten() {
             processors = processors.max(online.unwrap_or(1));
-            let before = self.counted.insert(id, (total, user)).unwrap_or((0, 0));
+            let before = known.remove(&id).unwrap_or((0, 0));
+            ended |= total < before.0;
+            self.counted.insert(id, (total, user));
             // A container that was started again counts from 0.
             own_code += user.checked_sub(before.1).unwrap_or(user);
             used += if is_one { total.checked_sub(before.0).unwrap_or(total) } else { 0 };
         }
+        // What a container used between the last look and its end nobody counted: it must not pass for that of others.
+        ended |= !known.is_empty();
         let now = Machine::read().filter(|machine| machine.processors == processors);
         let machine = self.machine.zip(now).map(|(before, now)| {
             let others = now.programs.saturating_sub(before.programs).saturating_sub(Duration::from_nanos(own_code));
-            (now.busy.saturating_sub(before.busy), others)
+            (now.busy.saturating_sub(before.busy), if ended { Duration::ZERO } else { others })
         });
         self.machine = now;
         let of = std::mem::replace(&mut self.looked, Instant::now()).elapsed() * processors;
