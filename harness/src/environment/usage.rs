@@ -32,8 +32,8 @@ pub struct Spent {
     pub used: Duration,
     /// What there was, of all processors together.
     pub of: Duration,
-    /// What the machine used in all, and what of it programs did that are neither of the environment nor of the engine (0 where a container
-    /// of the environment ended meanwhile); nothing where this program does not run on the engine's machine.
+    /// What the machine used in all, and what of it programs did at least that are neither of the environment nor of the engine (0 where
+    /// a container of the environment ended meanwhile); nothing where this program does not run on the engine's machine.
     pub machine: Option<(Duration, Duration)>,
 }
 
@@ -46,6 +46,8 @@ impl Default for Usage {
 impl Usage {
     /// What services used since the last look.
     pub async fn look(&mut self, environment: &Docker, services: &[String]) -> Result<Spent, EnvironmentError> {
+        // An engine under load takes a second to count, in which all go on working.
+        let first = Machine::read();
         let asked = environment.containers(false).await?.into_iter().filter_map(|container| {
             let service = container.labels.as_ref().and_then(|labels| labels.get("com.docker.compose.service"));
             let is_one = service.is_some_and(|service| services.contains(service));
@@ -74,8 +76,9 @@ impl Usage {
         // What a container used between the last look and its end nobody counted: it must not pass for that of others.
         ended |= !known.is_empty();
         let now = Machine::read().filter(|machine| machine.processors == processors);
-        let machine = self.machine.zip(now).map(|(before, now)| {
-            let others = now.programs.saturating_sub(before.programs).saturating_sub(Duration::from_nanos(own_code));
+        // Until before this count began, from when the last one was over: what others used at least.
+        let machine = self.machine.zip(first.zip(now)).map(|(before, (first, now))| {
+            let others = first.programs.saturating_sub(before.programs).saturating_sub(Duration::from_nanos(own_code));
             (now.busy.saturating_sub(before.busy), if ended { Duration::ZERO } else { others })
         });
         self.machine = now;
@@ -115,11 +118,22 @@ impl Machine {
 fn engine() -> impl Iterator<Item = u64> {
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let stats = processes.filter_map(|process| std::fs::read_to_string(process.path().join("stat")).ok());
-    stats.filter_map(|stat| {
-        let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
-        // The kernel cuts names to fifteen letters; the eleventh word after the name is the time in own code.
-        ENGINE.iter().any(|program| program.starts_with(name) && !name.is_empty()).then(|| rest.split_whitespace().nth(11)?.parse().ok())?
-    })
+    stats.filter_map(|stat| engine_ticks(&stat))
+}
+
+/// The same of one process, by its line in `/proc` (`proc_pid_stat(5)`), with children that ended: a container that is started, or whose health
+/// is checked, costs a `runc` that is gone by the next look. What an engine ran in containers is counted with these too, so that it is
+/// taken off twice: rather too little passes for others' use than too much.
+fn engine_ticks(stat: &str) -> Option<u64> {
+    let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
+    // The kernel cuts names to fifteen letters, and `runc:[2:INIT]` is one of them.
+    let name = name.split(':').next().filter(|name| !name.is_empty())?;
+    if !ENGINE.iter().any(|program| program.starts_with(name)) {
+        return None;
+    }
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    let ticks = |index: usize| words.get(index)?.parse::<u64>().ok();
+    Some(ticks(11)? + ticks(13)?)
 }
 
 #[cfg(test)]
@@ -132,5 +146,8 @@ mod tests {
         let machine = Machine::parse(stat, 40).expect("it is one");
         assert_eq!((machine.processors, machine.busy, machine.programs), (2, TICK * 153, TICK * 80));
         assert!(Machine::parse("", 0).is_none());
+        let process = |name: &str| format!("7 ({name}) S 1 7 7 0 -1 0 1 2 3 4 50 6 700 8 20 0 1 0 99 1 2");
+        assert_eq!((engine_ticks(&process("containerd-shim")), engine_ticks(&process("runc:[2:INIT]"))), (Some(750), Some(750)));
+        assert_eq!((engine_ticks(&process("sh")), engine_ticks(&process("a) (b")), engine_ticks("7 (runc")), (None, None, None));
     }
 }
