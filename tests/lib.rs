@@ -7,7 +7,7 @@ mod short;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 use harness::exercise::{Exercise, Files, Key, Variant, render_workspace};
 use serde_json::Value;
@@ -18,6 +18,9 @@ pub use short::{Cut, exercises};
 
 /// One at a time: exams want the machine to themselves.
 static MACHINE: Mutex<()> = Mutex::new(());
+/// What a home's folder begins with; the number of its test process follows.
+const PREFIX: &str = "modeldown-test-";
+static SWEPT: Once = Once::new();
 
 /// A home of its own, with leases that no other test sees, and the machine for as long as it lives.
 pub struct Home {
@@ -34,7 +37,9 @@ impl Home {
     /// Without room for temporary files.
     pub fn new() -> Self {
         let machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
-        let dir = tempfile::tempdir().expect("room for temporary files");
+        SWEPT.call_once(sweep_dead);
+        let prefix = format!("{PREFIX}{}-", std::process::id());
+        let dir = tempfile::Builder::new().prefix(&prefix).tempdir().expect("room for temporary files");
         Self { dir, exercises: repository().join("exercises"), engine: None, _machine: machine }
     }
 
@@ -86,15 +91,12 @@ impl Home {
         command
     }
 
-    /// One of the two commands, without any option: from beside this program.
+    /// One of the two commands, without any option.
     ///
     /// # Panics
     /// Where it was not built.
     pub fn command(&self, name: &str) -> Command {
-        let here = std::env::current_exe().expect("it has a path");
-        let found = here.ancestors().skip(1).take(2).map(|folder| folder.join(name)).find(|path| path.is_file());
-        let mut command = Command::new(found.expect("`cargo build --workspace` comes first"));
-        command.env("XDG_STATE_HOME", self.path("state")).env_remove("MODELDOWN_KEY_FILE").current_dir(self.dir.path());
+        let mut command = command_at(self.dir.path(), name);
         if let Some(host) = &self.engine {
             command.env("DOCKER_HOST", host);
         }
@@ -151,15 +153,42 @@ impl Default for Home {
 impl Drop for Home {
     /// Whatever a failed test left running.
     fn drop(&mut self) {
-        let Ok(entries) = std::fs::read_dir(self.path("state/modeldown/leases")) else { return };
-        for entry in entries.flatten() {
-            let Ok(text) = std::fs::read_to_string(entry.path()) else { continue };
-            let record: Value = serde_json::from_str(&text).unwrap_or_default();
-            if let Some(folder) = record["folder"].as_str() {
-                drop(self.harness().args(["stop", "--remove", "--dir", folder]).output());
-            }
+        clean_up(self.dir.path(), || self.harness());
+    }
+}
+
+/// One of the two commands with a home, from beside this program.
+fn command_at(home: &Path, name: &str) -> Command {
+    let here = std::env::current_exe().expect("it has a path");
+    let found = here.ancestors().skip(1).take(2).map(|folder| folder.join(name)).find(|path| path.is_file());
+    let mut command = Command::new(found.expect("`cargo build --workspace` comes first"));
+    command.env("XDG_STATE_HOME", home.join("state")).env_remove("MODELDOWN_KEY_FILE").current_dir(home);
+    command
+}
+
+/// Ends what the leases in a home hold, by `harness` as called there.
+fn clean_up(home: &Path, harness: impl Fn() -> Command) {
+    let Ok(entries) = std::fs::read_dir(home.join("state/modeldown/leases")) else { return };
+    for entry in entries.flatten() {
+        let Ok(text) = std::fs::read_to_string(entry.path()) else { continue };
+        let record: Value = serde_json::from_str(&text).unwrap_or_default();
+        if let Some(folder) = record["folder"].as_str() {
+            drop(harness().args(["stop", "--remove", "--dir", folder]).output());
         }
-        drop(self.harness().arg("gc").output());
+    }
+    drop(harness().arg("gc").output());
+}
+
+/// Ends what test processes held that were killed: it would crowd the exams to come.
+fn sweep_dead() {
+    let Ok(entries) = std::fs::read_dir(std::env::temp_dir()) else { return };
+    for home in entries.flatten() {
+        let name = home.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split('-').next());
+        if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
+            clean_up(&home.path(), || command_at(&home.path(), "harness"));
+            drop(std::fs::remove_dir_all(home.path()));
+        }
     }
 }
 
