@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
-use harness::exercise::{Exercise, Files, Key, Variant, render_workspace};
+use harness::exercise::{DIAGNOSIS_FILE, Exercise, Files, Key, VARIANT_FILE, Variant, VariantFile, Wanted, day, render_workspace};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -133,6 +133,16 @@ impl Home {
         lines(&self.docker(["ps", "--quiet", "--filter", &owner, "--filter", &service])).pop().expect("it runs")
     }
 
+    /// The exact tag of one of our images, which is built where it is missing.
+    ///
+    /// # Panics
+    /// Where it cannot be built.
+    pub fn image(&self, name: &str) -> String {
+        let image = self.harness().args(["images", name]).output().expect("it runs");
+        assert!(image.status.success(), "{}", said(&image));
+        lines(&image).pop().expect("it prints a tag")
+    }
+
     /// What `harness status` says of a workspace.
     ///
     /// # Panics
@@ -252,12 +262,25 @@ pub fn said(output: &Output) -> String {
     format!("{}\n{}\n{}", output.status, String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// Puts the reference's files over a workspace's: the repair that nobody can dispute.
+/// Puts the reference's files over a workspace's, with what is right of its own day before: the repair that nobody can dispute.
 ///
 /// # Panics
 /// Where they cannot be copied.
 pub fn apply_reference(workspace: &Path) {
     copy(&repository().join("exercises/model-down/reference"), workspace);
+    let exercise = model_down();
+    let content = std::fs::read(workspace.join(VARIANT_FILE)).expect("it is a workspace");
+    let variant = VariantFile::read(&content, &Key::public()).expect("it is not sealed").variant(&exercise, &Key::public()).expect("it is one");
+    let (_, day) = day(&exercise, &variant, &Key::public()).expect("it can be played").expect("there is one");
+    let answers = day.wanted.iter().map(|(fact, wanted)| {
+        let answer = match wanted {
+            Wanted::Word(words) | Wanted::Metric(words) => words.first().cloned().unwrap_or_default(),
+            Wanted::Time { minute, .. } => format!("{:02}:{:02}", minute / 60, minute % 60),
+            Wanted::Count { count, .. } => count.to_string(),
+        };
+        format!("{fact}: {answer:?}\n")
+    });
+    std::fs::write(workspace.join(DIAGNOSIS_FILE), answers.collect::<String>()).expect("writable");
 }
 
 fn copy(from: &Path, to: &Path) {

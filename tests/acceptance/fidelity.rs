@@ -219,7 +219,7 @@ impl Stage {
         let network = lines(&docker(["network", "create", "--internal", "--label", "modeldown.test=fidelity", &name])).pop().expect("it has one");
         let mut stage = Self { network, containers: RefCell::default(), prometheus: String::new(), steady: String::new(), mortal: String::new() };
         let scripts = format!("{}:/fidelity:ro", repository().join("tests/acceptance/fidelity").display());
-        let python = image(home, "python");
+        let python = home.image("python");
         let service = |name| stage.run(name, &scripts, &[&python, "python3", "/fidelity/target.py"]);
         (stage.steady, stage.mortal) = (service("steady"), service("mortal"));
         let config = home.path("prometheus");
@@ -227,7 +227,7 @@ impl Stage {
         for (name, text) in files(false) {
             std::fs::write(config.join(name), text).expect("writable");
         }
-        stage.prometheus = stage.run("prometheus", &format!("{}:/etc/prometheus:ro", config.display()), &[&image(home, "prometheus")]);
+        stage.prometheus = stage.run("prometheus", &format!("{}:/etc/prometheus:ro", config.display()), &[&home.image("prometheus")]);
         stage
     }
 
@@ -353,13 +353,6 @@ impl Stage {
     }
 }
 
-/// The exact tag of one of our images, which is built where it is missing.
-fn image(home: &Home, name: &str) -> String {
-    let image = home.harness().args(["images", name]).output().expect("it runs");
-    assert!(image.status.success(), "{}", said(&image));
-    lines(&image).pop().expect("it prints a tag")
-}
-
 #[allow(clippy::cast_possible_truncation, reason = "times fit")]
 fn milliseconds(seconds: f64) -> i64 {
     (seconds * 1000.0).round() as i64
@@ -422,7 +415,7 @@ fn replay(image: &str, input: &Value) -> Fired {
 #[test]
 fn the_replay_agrees_with_a_prometheus_that_runs_live() {
     let home = Home::new();
-    let image = image(&home, "replay");
+    let image = home.image("replay");
     let stage = Stage::set(&home);
     let faults = stage.play();
     let (live, recording) = (stage.fired(&faults), stage.recording());

@@ -6,6 +6,7 @@ mod fidelity;
 mod home;
 mod hostile;
 mod interrupts;
+mod past;
 mod refusals;
 mod road;
 mod selftest;

@@ -24,6 +24,7 @@ fn from_start_to_a_report_of_100() {
     assert!(brief.contains("**H1**") && !brief.contains("{{"), "{brief}");
     plain_compose_agrees(&home, &workspace);
     users_are_served_at_home(&home, &workspace);
+    the_day_before_survives(&home, &workspace);
     a_second_start_overwrites_nothing(&home, &workspace);
 
     let mut running = home.resources();
@@ -62,17 +63,7 @@ fn archived(home: &Home, workspace: &Path) -> PathBuf {
 
 /// Plain `docker compose` in the workspace would change nothing: every container was made from the hash that it computes.
 fn plain_compose_agrees(home: &Home, workspace: &Path) {
-    let compose = |arguments: &[&str]| {
-        let folder = workspace.to_str().expect("it is UTF-8");
-        lines(&docker(
-            ["compose", "--project-directory", folder, "--env-file"]
-                .into_iter()
-                .chain([&*format!("{folder}/.env")])
-                .chain(files(workspace).iter().map(String::as_str))
-                .chain(arguments.iter().copied()),
-        ))
-    };
-    let mut wanted = compose(&["config", "--hash", "*"]);
+    let mut wanted = compose(workspace, &["config", "--hash", "*"]);
     wanted.sort();
     let status = home.status(workspace);
     let project = status["environments"][0]["lease"]["project"].as_str().expect("it has one").to_owned();
@@ -83,11 +74,28 @@ fn plain_compose_agrees(home: &Home, workspace: &Path) {
     assert_eq!(running, wanted);
 }
 
+/// Plain `docker compose` in the workspace.
+fn compose(workspace: &Path, arguments: &[&str]) -> Vec<String> {
+    let folder = workspace.to_str().expect("it is UTF-8");
+    let env = format!("{folder}/.env");
+    let files = files(workspace);
+    let options = ["compose", "--project-directory", folder, "--env-file", &env].into_iter().chain(files.iter().map(String::as_str));
+    lines(&docker(options.chain(arguments.iter().copied())))
+}
+
 /// The files that the workspace's `.env` names, as options.
 fn files(workspace: &Path) -> Vec<String> {
     let env = std::fs::read_to_string(workspace.join(".env")).expect("there is one");
     let named = env.lines().find_map(|line| line.strip_prefix("COMPOSE_FILE=")).expect("it names them");
     named.split(':').flat_map(|file| ["--file".to_owned(), workspace.join(file).to_string_lossy().into_owned()]).collect()
+}
+
+/// A published port of a service.
+fn port(home: &Home, workspace: &Path, name: &str) -> u16 {
+    let status = home.status(workspace);
+    let services = status["environments"][0]["services"].as_array().expect("a list").clone();
+    let service = services.iter().find(|service| service["name"] == name).expect("it runs");
+    u16::try_from(service["published"][0][1].as_u64().expect("it is published")).expect("it is a port")
 }
 
 /// The published addresses answer, and the little traffic at home arrives.
@@ -97,21 +105,40 @@ fn users_are_served_at_home(home: &Home, workspace: &Path) {
     let published: Vec<&str> =
         services.iter().filter(|service| service["published"][0][1].is_number()).filter_map(|service| service["name"].as_str()).collect();
     assert_eq!(published, ["alertmanager", "features", "lb", "pager", "prometheus", "registry"]);
-    let port = |name: &str| services.iter().find(|service| service["name"] == name).and_then(|service| service["published"][0][1].as_u64());
-    assert!(get(port("lb"), "/healthz").contains(" 200 OK"), "{}", get(port("lb"), "/healthz"));
+    let healthy = get(port(home, workspace, "lb"), "/healthz");
+    assert!(healthy.contains(" 200 OK"), "{healthy}");
     // Background traffic was counted by a replica, scraped by Prometheus, and is asked for through a published port. What the seed calls
     // the metric does not matter.
+    is_found(home, workspace, "sum({__name__=~%22.*_requests_total%22,job=%22model%22})>0");
+}
+
+/// Waits until the candidate's Prometheus finds something.
+fn is_found(home: &Home, workspace: &Path, query: &str) {
+    let port = port(home, workspace, "prometheus");
     let deadline = Instant::now() + Duration::from_secs(30);
-    let query = "/api/v1/query?query=sum({__name__=~%22.*_requests_total%22,job=%22model%22})>0";
-    while !get(port("prometheus"), query).contains("\"value\":") {
-        assert!(Instant::now() < deadline, "no traffic was scraped");
+    while !get(port, &format!("/api/v1/query?query={query}")).contains("\"value\":") {
+        assert!(Instant::now() < deadline, "`{query}` finds nothing");
         std::thread::sleep(Duration::from_millis(200));
     }
 }
 
+/// What was scraped on the day before is there, also after all volumes of the workspace are gone.
+fn the_day_before_survives(home: &Home, workspace: &Path) {
+    let errors = "last_over_time(haproxy_backend_http_responses_total{code=%225xx%22}[2d])>100";
+    is_found(home, workspace, errors);
+    let status = home.status(workspace);
+    let lease = status["environments"][0]["lease"].clone();
+    let project = lease["project"].as_str().expect("it has one");
+    compose(workspace, &["down", "--volumes", "--timeout", "2"]);
+    let again = home.harness().args(["start", "model-down", "--dir"]).arg(workspace).output().expect("it runs");
+    assert!(again.status.success() && said(&again).contains(lease["past"].as_str().expect("it has one")), "{}", said(&again));
+    is_found(home, workspace, errors);
+    let volume = lines(&docker(["volume", "inspect", "--format", "{{json .Labels}} {{json .Options}}", &format!("{project}_modeldown-past")]));
+    assert!(!volume.concat().contains(SEED), "{volume:?}");
+}
+
 /// The whole answer of a published port.
-fn get(port: Option<u64>, path: &str) -> String {
-    let port = u16::try_from(port.expect("it is published")).expect("it is a port");
+fn get(port: u16, path: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
     write!(stream, "GET {path} HTTP/1.0\r\nhost: localhost\r\n\r\n").expect("it reads");
     let mut answer = String::new();

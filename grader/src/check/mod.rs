@@ -29,6 +29,7 @@ mod scrape_lost;
 mod scraped;
 mod series_budget;
 mod status;
+mod told;
 mod undisturbed;
 mod view;
 mod wiring;
@@ -205,6 +206,10 @@ pub(crate) trait Judge {
     fn also_reads(&self) -> Option<&str> {
         None
     }
+    /// Whether it judges what happened in its phase; what was handed in is judged whether the phase could be held or not.
+    fn is_of_its_phase(&self) -> bool {
+        true
+    }
     /// Incidents of the replay that it reads.
     fn incidents(&self) -> Vec<&str> {
         Vec::new()
@@ -263,6 +268,8 @@ pub enum Kind {
     Rules(rules::Rules),
     /// Dashboards show incidents.
     Moving(moving::Moving),
+    /// What happened on the day before is known.
+    Told(told::Told),
 }
 
 impl Kind {
@@ -292,6 +299,7 @@ impl Kind {
             Self::Awake(kind) => kind,
             Self::Rules(kind) => kind,
             Self::Moving(kind) => kind,
+            Self::Told(kind) => kind,
         }
     }
 }
@@ -354,7 +362,8 @@ fn one(check: &Check, history: &History, phases: &Phases, exam: &Exam) -> Judgem
 
 /// What a phase gave whose controls are fine.
 fn found(check: &Check, record: &PhaseRecord, view: &View<'_>, exam: &Exam) -> Finding {
-    if let PhaseRecord::Skipped { why, .. } = record {
+    let judge = check.kind.judge();
+    if let (PhaseRecord::Skipped { why, .. }, true) = (record, judge.is_of_its_phase()) {
         Finding::new(false, false, format!("this part of the exam could not be held: {why}"))
     } else if is_without_its_fault(&check.phase, view, exam) {
         Finding::new(false, false, "the fault could not be made: no replica was ready, or the phase's time was over".to_owned())
@@ -363,7 +372,7 @@ fn found(check: &Check, record: &PhaseRecord, view: &View<'_>, exam: &Exam) -> F
     {
         refused
     } else {
-        check.kind.judge().judge(view)
+        judge.judge(view)
     }
 }
 

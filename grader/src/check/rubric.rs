@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use harness::document::{self, Document, Problem, Problems};
+use harness::exercise::{Exercise, Source};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -75,6 +76,17 @@ impl Rubric {
                 problem.with_help(format!("known: {}", known.join(", ")))
             })
             .collect()
+    }
+
+    /// Complaints about checks that judge a fact for which the exercise does not ask: no submission could meet them.
+    pub fn unasked(&self, exercise: &Exercise) -> Vec<Problem> {
+        let Source { name, text } = &exercise.checks;
+        let judged = self.checks.iter().filter_map(|check| if let Kind::Told(told) = &check.kind { Some(&told.fact) } else { None });
+        let unknown = judged.filter(|fact| !exercise.facts.contains(fact));
+        let problem = |fact: &String| {
+            Problem::at(name, text, text.find(&format!("fact: {fact}")).unwrap_or(0), format!("`past.yaml` does not ask for `{fact}`"))
+        };
+        unknown.map(|fact| problem(fact).with_help(format!("known: {}", exercise.facts.join(", ")))).collect()
     }
 
     /// The checks that an exam which is a part of theirs can say something about.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
 
-use harness::exercise::Exercise;
+use harness::exercise::{Diagnosed, Exercise, Wanted};
 
 use super::*;
 use crate::history::{Alert, AlertRule, BreakRecord, Event, FORMAT, Manifest, Panel, PhaseEnd, ReleaseCommand, RequestResult, Target, What};
@@ -77,6 +77,26 @@ fn surveyed() -> What {
 fn swapped_features() -> BreakRecord {
     let title = "The server feeds the model two features in the wrong order".to_owned();
     BreakRecord { title, minutes: 25, fails: BTreeSet::from(["answers-correct".to_owned()]) }
+}
+
+/// What a submission says of the day before, all of it right.
+fn diagnosed() -> [Diagnosed; 6] {
+    let word = |word: &str| [word.to_owned()].into();
+    let fact = |fact: &str, said: &str, wanted: Wanted| Diagnosed {
+        fact: fact.to_owned(),
+        asks: "How was it?".to_owned(),
+        said: Some(said.to_owned()),
+        complaint: String::new(),
+        wanted,
+    };
+    [
+        fact("version", "2", Wanted::Word(word("2"))),
+        fact("first_bad_minute", "18:58", Wanted::Time { minute: 19 * 60, within_minutes: 3 }),
+        fact("failed_requests", "1900", Wanted::Count { count: 2_000, within_share: 0.1 }),
+        fact("status", "504", Wanted::Word(word("504"))),
+        fact("dependency", "none", Wanted::Word(word("none"))),
+        fact("first_metric", "lookups_total", Wanted::Metric(word("lookups"))),
+    ]
 }
 
 /// The phases of the exam in a faultless history, with their ends in seconds; the first begins at 2.
@@ -160,13 +180,13 @@ pub(crate) fn faultless() -> History {
         addresses: vec![format!("10.0.0.{}", service.len())],
     };
     add(0, What::Champion { version: "3".to_owned() });
+    add(0, What::Diagnosed { facts: diagnosed().into() });
     for version in [2, 3, 4, 8, 11] {
         add(0, expected(version));
     }
     add(SECOND, deployed("model-blue", "model"));
     add(SECOND, deployed("model-green", "model"));
-    for (id, _) in PHASES {
-        let Range { start, end } = seconds(id);
+    for (id, Range { start, end }) in PHASES.map(|(id, _)| (id, seconds(id))) {
         add(start * SECOND, What::PhaseEntered { phase: id.to_owned() });
         add(end * SECOND, What::PhaseLeft { phase: id.to_owned(), end: PhaseEnd::Completed });
     }
@@ -760,6 +780,47 @@ fn a_dead_submission_fails_and_is_never_not_graded() {
     let judged = verdicts(&dead);
     assert!(judged.values().all(|verdict| !matches!(verdict, Verdict::NotGraded { .. })), "{judged:?}");
     assert!(Report::new(&dead).expect("the rules are right").score.high < 0.1);
+}
+
+#[test]
+fn each_answer_about_the_day_before_counts_for_itself() {
+    let with = |fact: &str, said: Option<&str>, complaint: &str| {
+        changed(|event| {
+            if let What::Diagnosed { facts } = &mut event.what {
+                let one = facts.iter_mut().find(|one| one.fact == fact).expect("it is asked for");
+                (one.said, one.complaint) = (said.map(str::to_owned), complaint.to_owned());
+            }
+            true
+        })
+    };
+    assert_eq!(unmet(&with("failed_requests", Some("2201"), "")), ["told-failed"]);
+    assert!(unmet(&with("failed_requests", Some("2,200"), "")).is_empty());
+    let late = with("first_bad_minute", Some("19:04"), "");
+    let judged = judge(&late).expect("the rules are right");
+    assert_eq!(
+        (unmet(&late), judged["told-begin"].observed.as_str()),
+        (vec!["told-begin".to_owned()], "it says 19:04; right is 19:00, to within 3 min")
+    );
+    assert_eq!(judged["told-begin"].evidence[0].excerpt, "How was it? 19:04");
+    for (said, complaint, observed) in [
+        (Some("seven"), "", "it says seven, and a time is `HH:MM`, by the clock of UTC; right is 19:00, to within 3 min"),
+        (None, "`first_bad_minute` is empty", "`first_bad_minute` is empty"),
+    ] {
+        let judged = judge(&with("first_bad_minute", said, complaint)).expect("the rules are right");
+        assert_eq!((&judged["told-begin"].verdict, judged["told-begin"].observed.as_str()), (&Verdict::Failed, observed));
+    }
+    // Whoever knows what happened knows it also where nothing of theirs runs.
+    let mut history = faultless();
+    history.events.retain(|event| !matches!(&event.what, What::PhaseEntered { phase } if phase == "baseline"));
+    for event in &mut history.events {
+        if let What::PhaseLeft { phase, end } = &mut event.what
+            && phase == "baseline"
+        {
+            *end = PhaseEnd::Skipped { why: "nothing starts".to_owned() };
+        }
+    }
+    let unmet = unmet(&history);
+    assert!(unmet.contains(&"answers-available".to_owned()) && !unmet.iter().any(|id| id.starts_with("told-")), "{unmet:?}");
 }
 
 #[test]

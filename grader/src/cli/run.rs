@@ -6,7 +6,7 @@ use harness::cli::CliError as Shared;
 use harness::compose::vet;
 use harness::engine::Engine;
 use harness::environment::{Lease, Leases, Sweep, sweep, sweep_dead};
-use harness::exercise::{Exercise, ExerciseError, Files, Key, Seed, VARIANT_FILE, Variant, VariantError, VariantFile};
+use harness::exercise::{Exercise, ExerciseError, Files, Key, Seed, VARIANT_FILE, Variant, VariantError, VariantFile, diagnosed};
 use harness::interrupt::Interrupt;
 use harness::progress::Progress;
 use harness::{exercise, images, submission};
@@ -70,6 +70,8 @@ impl Arguments {
             })?,
         };
         let vetted = vet(&submission.files, &exercise.manifest).map_err(Shared::Policy)?;
+        let day = exercise::day(&exercise, &variant, &key)?;
+        let diagnosed = day.map(|(past, day)| diagnosed(&past, day.wanted.into_iter(), &submission.files)).unwrap_or_default();
         fresh(&self.out)?;
         let engine = Engine::connect().await?;
         let leases = Leases::open().map_err(Shared::Leases)?;
@@ -100,6 +102,7 @@ impl Arguments {
             exam: &exam,
             vetted: &vetted,
             executable: &submission.executable,
+            diagnosed,
             images: &images,
             lease: &lease,
             owner: &owner,

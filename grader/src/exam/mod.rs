@@ -24,7 +24,7 @@ use futures_util::StreamExt;
 use harness::compose::{Images, Vetted, render};
 use harness::engine::Engine;
 use harness::environment::{Docker, EnvironmentError, Input, Lease, Once, Output, Record, Wait, run_once};
-use harness::exercise::{Exercise, Files, Population, Row, Seed, accounts, request_body, rows};
+use harness::exercise::{Diagnosed, Exercise, Files, Population, Row, Seed, accounts, request_body, rows};
 use harness::exit::Owner;
 use harness::progress::Progress;
 use harness::submission::{Submission, SubmissionError, write_files};
@@ -125,6 +125,8 @@ pub struct Hall<'a> {
     pub vetted: &'a Vetted,
     /// Those of its files that are executable.
     pub executable: &'a BTreeSet<String>,
+    /// What it says of the day before, where the exercise asks for that.
+    pub diagnosed: Vec<Diagnosed>,
     /// Exact image tags by alias.
     pub images: &'a Images,
     /// The lease that everything belongs to.
@@ -161,6 +163,9 @@ impl Hall<'_> {
         let clock = Clock::start();
         let rules = Rules { exam: &self.exercise.exam.text, checks: &self.exercise.checks.text, requirements: &self.exercise.requirements };
         let (recorder, writing) = Recorder::begin(history, manifest, &rules, move || clock.now_ns())?;
+        if !self.diagnosed.is_empty() {
+            recorder.record(What::Diagnosed { facts: self.diagnosed.clone() }).await?;
+        }
         let (input, output) = environment.attach(DRIVER).await?;
         let sitting = Sitting {
             exercise: self.exercise,

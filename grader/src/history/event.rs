@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use harness::exercise::Diagnosed;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +90,11 @@ pub enum What {
         missing: Option<Missing>,
         /// The wall clock when the exam began, in milliseconds of Unix time.
         began_unix_ms: i64,
+    },
+    /// What the submission says of the day before, beside what is right.
+    Diagnosed {
+        /// Every fact that the exercise asks for.
+        facts: Vec<Diagnosed>,
     },
     /// A version was registered.
     Published {

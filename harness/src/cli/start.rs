@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{CliError, status};
-use crate::compose::{Images, cage, vet};
+use crate::compose::{Images, cage, past_of, vet};
 use crate::engine::Engine;
-use crate::environment::{Docker, Hold, Lease, Leases, Sweep, Wait, sweep, sweep_dead};
-use crate::exercise::{Exercise, Files, Key, Seed, VARIANT_FILE, Variant, VariantError, VariantFile, render_workspace};
+use crate::environment::{Docker, Hold, Lease, Leases, Sweep, Wait, fill_volume, has_volume, past_volume, sweep, sweep_dead};
+use crate::exercise::{Exercise, Files, Key, RECORDED_FILE, Seed, VARIANT_FILE, Variant, VariantError, VariantFile, render_workspace};
 use crate::images;
 use crate::interrupt::Interrupt;
 use crate::output;
@@ -66,7 +66,7 @@ impl Arguments {
         let fresh = lease.record.hold == Hold::Attached;
         let progress = Progress::stderr();
         let started = tokio::select! {
-            started = start(&engine, &exercise, &leases, &lease, &dir, &progress) => started,
+            started = start(&engine, &exercise, &leases, &mut lease, &dir, &progress) => started,
             interrupt = Interrupt::next() => Err(interrupt.into()),
         };
         progress.done();
@@ -167,12 +167,20 @@ fn lease(leases: &Leases, exercise: &Exercise, dir: &Path) -> Result<Lease, CliE
 }
 
 /// Starts what is not running; says which services are not well.
-async fn start(engine: &Engine, exercise: &Exercise, leases: &Leases, lease: &Lease, dir: &Path, progress: &Progress) -> Result<String, CliError> {
+async fn start(
+    engine: &Engine,
+    exercise: &Exercise,
+    leases: &Leases,
+    lease: &mut Lease,
+    dir: &Path,
+    progress: &Progress,
+) -> Result<String, CliError> {
     progress.step("reading the workspace");
     let files = submission::read(dir)?.files;
     let images = images::ensure(engine, exercise, progress).await?;
     let owner = leases.owner().map_err(CliError::Leases)?;
-    harden(exercise, &files, &images, lease, &owner, dir)?;
+    let past = past(engine, exercise, &images, lease, &owner, dir, progress).await?;
+    harden(exercise, &files, &images, lease, &owner, past.as_deref(), dir)?;
     progress.step("starting the environment");
     let docker = Docker::new(engine.clone(), &lease.record.project, &lease.record.id, dir.to_owned());
     docker.up().await?;
@@ -187,10 +195,35 @@ async fn start(engine: &Engine, exercise: &Exercise, leases: &Leases, lease: &Le
     })
 }
 
+/// Gives the candidate's Prometheus what was recorded before they came, unless it has that; says in which volume. Nothing where the workspace
+/// has no past.
+async fn past(
+    engine: &Engine,
+    exercise: &Exercise,
+    images: &Images,
+    lease: &mut Lease,
+    owner: &str,
+    dir: &Path,
+    progress: &Progress,
+) -> Result<Option<String>, CliError> {
+    let path = dir.join(RECORDED_FILE);
+    let Some((role, folder)) = past_of(&exercise.manifest).filter(|_| path.is_file()) else { return Ok(None) };
+    let volume = past_volume(&lease.record.project);
+    if lease.record.past.is_none() || !has_volume(engine, &volume).await? {
+        progress.step("giving Prometheus its past");
+        let content = std::fs::read(&path).map_err(CliError::file(&path))?;
+        let recorded = serde_json::from_slice(&content).map_err(|error| CliError::file(&path)(error.into()))?;
+        let image = images.get(&role.image).unwrap_or(&role.image);
+        let midnight = fill_volume(engine, &volume, (image, folder), &recorded, &lease.ownership(owner)).await?;
+        lease.note_past(midnight.strftime("%Y-%m-%d").to_string()).map_err(CliError::Leases)?;
+    }
+    Ok(Some(volume))
+}
+
 /// Writes the generated part of the workspace: what plain `docker compose` reads beside the candidate's own file.
-fn harden(exercise: &Exercise, files: &Files, images: &Images, lease: &Lease, owner: &str, dir: &Path) -> Result<(), CliError> {
+fn harden(exercise: &Exercise, files: &Files, images: &Images, lease: &Lease, owner: &str, past: Option<&str>, dir: &Path) -> Result<(), CliError> {
     let vetted = vet(files, &exercise.manifest).map_err(CliError::Policy)?;
-    let cage = cage(&vetted, &exercise.manifest, &exercise.contract, images, &lease.ownership(owner));
+    let cage = cage(&vetted, &exercise.manifest, &exercise.contract, images, &lease.ownership(owner), past);
     std::fs::write(dir.join(CAGE_FILE), cage).map_err(CliError::file(&dir.join(CAGE_FILE)))?;
     let path = dir.join(ENV_FILE);
     let old = match std::fs::read_to_string(&path) {

@@ -85,6 +85,9 @@ fn show(record: &Record, services: &[Service], exercises: Option<&Path>) -> Resu
     if let Some((_, port)) = pager {
         output::print(format_args!("\nWhom your alerts have reached: http://127.0.0.1:{port}"))?;
     }
+    if let Some(day) = &record.past {
+        output::print(format_args!("What was scraped on the day before you came, {day} UTC: in Prometheus"))?;
+    }
     Ok(())
 }
 

@@ -17,7 +17,7 @@ use crate::exercise::{Files, Manifest};
 use model::Dependency;
 
 pub use model::ComposeFile;
-pub use render::{Ownership, RULES_FOLDER, Rendered, cage, render};
+pub use render::{Ownership, RULES_FOLDER, Rendered, cage, past_of, render};
 
 /// The name of the file that is read.
 pub const COMPOSE_FILE: &str = "compose.yaml";

@@ -126,7 +126,7 @@ fn both_renderings_hold_the_same_limits() {
     let vetted = vet(&reference(&exercise), &exercise.manifest).expect("it passes");
     let images: Images = exercise.manifest.aliases.iter().map(|alias| (alias.clone(), format!("{alias}:0123"))).collect();
     let parse = |text: &str| crate::document::Document::parse("x", text).expect("it is YAML").root.value();
-    let caged = parse(&cage(&vetted, &exercise.manifest, &exercise.contract, &images, &ownership()));
+    let caged = parse(&cage(&vetted, &exercise.manifest, &exercise.contract, &images, &ownership(), None));
     let rendered = render(&vetted, &exercise.manifest, &images, &ownership(), "token");
     let rendered_file = parse(std::str::from_utf8(&rendered.files[COMPOSE_FILE]).expect("text"));
     for name in ["model-blue", "model-green", "lb", "prometheus", "alertmanager"] {

@@ -40,6 +40,9 @@ pub struct Record {
     pub expires: String,
     /// When it may be stopped, RFC 3339: put off by every start.
     pub until: String,
+    /// The day of which the candidate's Prometheus has been given what was recorded, `YYYY-MM-DD`.
+    #[serde(default)]
+    pub past: Option<String>,
 }
 
 /// A lease that this process may use.
@@ -97,6 +100,7 @@ impl Leases {
             started: jiff::Timestamp::now().to_string(),
             expires: hence(hours),
             until: hence(hours),
+            past: None,
         };
         let path = self.path(&record.id);
         let lock = replace(&path, &serde_json::to_vec_pretty(&record)?)?;
@@ -168,6 +172,13 @@ impl Lease {
     /// Leaves the lease to the candidate: it outlives this process.
     pub fn detach(&mut self) -> std::io::Result<()> {
         self.record.hold = Hold::Detached;
+        self.lock = Some(replace(&self.path, &serde_json::to_vec_pretty(&self.record)?)?);
+        Ok(())
+    }
+
+    /// Notes of which day the candidate's Prometheus has been given what was recorded.
+    pub fn note_past(&mut self, day: String) -> std::io::Result<()> {
+        self.record.past = Some(day);
         self.lock = Some(replace(&self.path, &serde_json::to_vec_pretty(&self.record)?)?);
         Ok(())
     }

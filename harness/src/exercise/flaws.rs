@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Break, Edit, Exercise, Files, edits, variant};
+use super::{Break, Edit, Exercise, Files, PAST_FILE, edits, variant};
 use crate::document::{Document, Problem};
 
 /// Every edit must find its text exactly once in a file that there is.
@@ -74,7 +74,11 @@ pub(super) fn of_parameters(exercise: &Exercise, document: &Document) -> Vec<Pro
             problems.push(document.problem(&format!("{place}/choices/{choice}"), message));
         }
         for file in &parameter.files {
-            let text = if file == "brief.md" { Some(exercise.brief.text.as_bytes()) } else { exercise.reference.get(file).map(Vec::as_slice) };
+            let text = match file.as_str() {
+                "brief.md" => Some(exercise.brief.text.as_bytes()),
+                PAST_FILE => exercise.past.as_ref().map(|past| past.text.as_bytes()),
+                file => exercise.reference.get(file).map(Vec::as_slice),
+            };
             let word = parameter.default();
             match text {
                 None => problems.push(unknown_file(listed(document, &format!("{place}/files"), file, ""), file, &exercise.reference)),

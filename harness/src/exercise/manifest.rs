@@ -95,7 +95,7 @@ pub struct Parameter {
     /// Words, of which the reference has the first.
     #[schemars(length(min = 2))]
     pub choices: Vec<String>,
-    /// The files, below `reference/` or `brief.md`, in which another choice takes its place: wherever neither a letter nor a digit
+    /// The files, below `reference/`, `brief.md` or `past.yaml`, in which another choice takes its place: wherever neither a letter nor a digit
     /// stands beside it. Edits of breaks are written for the first choice too.
     #[schemars(length(min = 1))]
     pub files: BTreeSet<String>,

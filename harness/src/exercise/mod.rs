@@ -5,6 +5,7 @@ mod edits;
 mod flaws;
 mod key;
 mod manifest;
+mod past;
 mod seed;
 mod variant;
 mod variant_file;
@@ -23,13 +24,17 @@ pub use manifest::{
     Alerts, Background, Break, Budget, Contract, Count, Difficulty, Distribution, Edit, EngineKind, ExerciseImage, Inference, Input, Manifest,
     Models, Parameter, PlatformService, Ready, ReleaseCommands, Role, VariantRule,
 };
+pub use past::{DIAGNOSIS_FILE, Day, Diagnosed, Past, Recorded, Wanted, diagnosed};
 pub use seed::{NoSeed, Population, Row, Seed, accounts, request_body, rows, shuffled};
 pub use variant::Variant;
 pub use variant_file::{VARIANT_FILE, VariantError, VariantFile};
-pub use workspace::render_workspace;
+pub use workspace::{RECORDED_FILE, day, render_workspace};
 
 /// Files by their path relative to some folder, with `/` between the parts.
 pub type Files = BTreeMap<String, Vec<u8>>;
+
+/// The file of an exercise that says what happened on the day before.
+const PAST_FILE: &str = "past.yaml";
 
 /// A file of an exercise that is read by someone else.
 #[derive(Debug, Clone)]
@@ -59,6 +64,10 @@ pub struct Exercise {
     pub exam: Source,
     /// `checks.yaml`, for the grader.
     pub checks: Source,
+    /// `past.yaml`, as the reference has it, if there is one.
+    pub past: Option<Source>,
+    /// What a diagnosis of that day says.
+    pub facts: Vec<String>,
     /// The breaks by id.
     pub breaks: BTreeMap<String, Break>,
     /// The working deployment.
@@ -130,6 +139,14 @@ impl Exercise {
         let contract = read::<Contract>(dir, "contract.yaml", &mut problems)?;
         let brief = source(dir, "brief.md")?;
         let (exam, checks) = (source(dir, "exam.yaml")?, source(dir, "checks.yaml")?);
+        let past = if dir.join(PAST_FILE).is_file() { Some(source(dir, PAST_FILE)?) } else { None };
+        let mut facts = Vec::new();
+        if past.is_some()
+            && let Some((read, document)) = read::<Past>(dir, PAST_FILE, &mut problems)?
+        {
+            problems.extend(read.flaws(&document));
+            facts = read.facts.into_iter().map(|fact| fact.id).collect();
+        }
         let mut breaks = BTreeMap::new();
         let mut documents = BTreeMap::new();
         let mut texts = String::new();
@@ -155,7 +172,8 @@ impl Exercise {
             return Err(Problems(problems).into());
         }
         let mut digest = Sha256::new();
-        for text in [&document.text[..], &contract_document.text, &brief.text, &exam.text, &checks.text, &texts] {
+        let past_text = past.as_ref().map_or("", |past| past.text.as_str());
+        for text in [&document.text[..], &contract_document.text, &brief.text, &exam.text, &checks.text, &texts, past_text] {
             digest.update(text);
             digest.update([0]);
         }
@@ -174,6 +192,8 @@ impl Exercise {
             exam,
             checks,
             meeting: meeting(&breaks, &reference),
+            past,
+            facts,
             breaks,
             reference,
             digest: hex(&digest.finalize()),

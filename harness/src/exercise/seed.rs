@@ -61,7 +61,7 @@ impl fmt::Display for Seed {
 }
 
 /// A number in [0, 1).
-fn unit(random: &mut ChaCha8Rng) -> f64 {
+pub(super) fn unit(random: &mut ChaCha8Rng) -> f64 {
     // The upper 53 bits: as many as a double holds.
     #[allow(clippy::cast_precision_loss)]
     let whole = (random.next_u64() >> 11) as f64;

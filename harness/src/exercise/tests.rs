@@ -249,24 +249,24 @@ fn what_does_not_fit_together_is_told_with_its_place() {
             "exercise.yaml",
             "minutes: 70",
             "minutes: 400",
-            &["exercise.yaml:12:3: no set of 5 to 7 breaks takes 400 minutes to within a tenth and covers Alerting, Ma"],
+            &["exercise.yaml:12:3: no set of 5 to 7 breaks takes 400 minutes to within a tenth and covers Alerting, Di"],
         ),
         ("exercise.yaml", "min: 5, max: 7", "min: 7, max: 5", &["no set of 7 to 5 breaks"]),
         (
             "exercise.yaml",
-            "[Alerting, Machine learning",
+            "[Alerting, Diagnosis",
             "[Alerting, Poetry",
             &["exercise.yaml:14:22: no break is of the competency `Poetry` (known: Alerting, Cost, "],
         ),
         (
             "exercise.yaml",
-            "haproxy/haproxy.cfg, prometheus/prometheus.yml]",
+            "haproxy/haproxy.cfg, past.yaml, prometheus/prometheus.yml]",
             "haproxy/haproxy.cfg, compose.yaml]",
             &["does not stand in `compose.yaml` as a whole word"],
         ),
         (
             "exercise.yaml",
-            "[haproxy/haproxy.cfg, prometheus/prometheus.yml]",
+            "[haproxy/haproxy.cfg, past.yaml, prometheus/prometheus.yml]",
             "[haproxy.cfg]",
             &["exercise.yaml:26:13: no file `haproxy.cfg` below reference/ (known: "],
         ),
@@ -276,6 +276,13 @@ fn what_does_not_fit_together_is_told_with_its_place() {
             "\"8403\", \"8405\"",
             &["`8403`, the first choice of `balancer-metrics-port`, does not stand in `haproxy/haproxy.cfg`"],
         ),
+        (
+            "past.yaml",
+            "dependency: [features], first_metric: [feature_lookups",
+            "first_metric: [feature_lookup",
+            &["nothing answers `dependency`", "`feature_lookup` is no answer to `first_metric`"],
+        ),
+        ("past.yaml", "from: 17, to: 20", "from: 17, to: 22", &["past.yaml:8:9: the day must be long enough"]),
         ("exercise.yaml", "green, amber", "green, blue", &["exercise.yaml:22:22: `blue` is a choice twice"]),
         ("exercise.yaml", "id: second-replica", "id: first-replica", &["exercise.yaml:21:9: there are two parameters `first-replica`"]),
     ] {
@@ -306,6 +313,7 @@ fn the_schemas_in_docs_are_those_of_the_types() {
         ("break", document::schema::<Break>()),
         ("case", document::schema::<CaseFile>()),
         ("compose", document::schema::<crate::compose::ComposeFile>()),
+        ("past", document::schema::<Past>()),
     ] {
         let path = folder.join(format!("{name}.json"));
         if std::env::var_os("MODELDOWN_WRITE_SCHEMAS").is_some() {
@@ -362,4 +370,133 @@ fn what_a_break_fails_or_explains_it_hides() {
     // Each of the three fails something beyond each other one, and the middle one nothing beyond both.
     let set = ["memory-limit", "scrape-port", "rules-elsewhere"].map(|id| &exercise.breaks[id]);
     assert!(!exercise.tell_apart(&set) && exercise.tell_apart(&[set[0]]));
+}
+
+/// What the day before is for the variant of a seed.
+fn day_of(exercise: &Exercise, text: &str) -> Day {
+    let variant = Variant { seed: Some(seed(text)), ..Variant::reference() };
+    day(exercise, &variant, &Key::public()).expect("it can be played").expect("the exercise has one").1
+}
+
+#[test]
+fn the_reference_knows_its_day_and_a_break_takes_that_away() {
+    let exercise = model_down();
+    let (past, day) = day(&exercise, &Variant::reference(), &Key::public()).expect("it can be played").expect("the exercise has one");
+    let told = |files: &Files| diagnosed(&past, day.wanted.clone().into_iter(), files);
+    let wrong = told(&exercise.reference).into_iter().filter(|fact| fact.wanted.accepts(fact.said.as_deref().unwrap_or_default()) != Ok(true));
+    let wrong: Vec<String> = wrong.map(|fact| format!("{}: {}", fact.fact, fact.wanted)).collect();
+    assert!(wrong.is_empty(), "reference/diagnosis.yaml should say {wrong:#?}");
+    let blank = rendered(&exercise, &Variant::named(&exercise, &["undiagnosed".to_owned()]).expect("it is known"));
+    assert!(told(&blank).iter().all(|fact| fact.said.is_none() && fact.complaint.ends_with("is empty")), "{:?}", told(&blank));
+    let with = |text: &str| told(&Files::from([(DIAGNOSIS_FILE.to_owned(), text.as_bytes().to_vec())]))[0].clone();
+    assert_eq!(with("version: 3").said.as_deref(), Some("3"));
+    assert!(with("version: [3]").complaint.contains("diagnosis.yaml:1:10: one word or number"), "{:?}", with("version: [3]"));
+    assert!(with("version: a\nversion: b").complaint.contains("diagnosis.yaml:2:1"), "{:?}", with("version: a\nversion: b"));
+    assert!(told(&Files::new())[0].complaint.contains("there is no"));
+}
+
+#[test]
+fn days_differ_and_their_metrics_and_logs_say_the_same() {
+    let exercise = model_down();
+    let mut seen: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for number in 0..40 {
+        let day = day_of(&exercise, &format!("seed-{number}"));
+        let wanted: BTreeMap<&str, &Wanted> = day.wanted.iter().map(|(fact, wanted)| (fact.as_str(), wanted)).collect();
+        let (Wanted::Time { minute, .. }, Wanted::Count { count, .. }) = (wanted["first_bad_minute"], wanted["failed_requests"]) else {
+            panic!("{wanted:?}")
+        };
+        seen.entry(day.incident.clone()).or_default().insert(wanted["version"].to_string());
+        assert!((17 * 60..21 * 60).contains(minute) && (300..9_000).contains(count), "{}: {wanted:?}", day.incident);
+        // The log has a line for each of them, and few beside them.
+        let log = String::from_utf8(day.logs["logs/balancer.log"].clone()).expect("it is text");
+        let evening = log.lines().filter(|line| line[..5] >= *format!("{:02}:{:02}", minute / 60, minute % 60)).count();
+        assert!((*count..count + count / 20 + 20).contains(&(evening as u64)), "{}: {evening} lines, {count} failures", day.incident);
+        let most = |status: &str| log.lines().filter(|line| line.contains(&format!(" {status} "))).count() > log.lines().count() / 2;
+        assert!(most(&wanted["status"].to_string()), "{}: {wanted:?}", day.incident);
+        // So does the balancer's counter, at the end of the day.
+        let failures = day.recorded.series.iter().find(|one| one.metric == "haproxy_backend_http_responses_total" && one.labels["code"] == "5xx");
+        let counted: i64 = failures.expect("it is there").runs.iter().flat_map(|(_, steps)| steps).sum();
+        assert_eq!(counted, i64::try_from(log.lines().count()).expect("it fits"));
+        // Counters fall where a process starts anew, and nowhere else.
+        for series in day.recorded.series.iter().filter(|one| one.metric.starts_with("haproxy") || one.metric.starts_with("feature_store")) {
+            assert!(series.runs.len() == 1 && series.runs[0].1.iter().all(|step| *step >= 0), "{series:?}");
+        }
+        assert!(day.recorded.open_metrics(0).lines().all(|line| line == "# EOF" || line.split(' ').count() == 3));
+    }
+    assert_eq!(seen.len(), 5, "{seen:?}");
+    assert!(seen.values().flatten().collect::<BTreeSet<_>>().len() == 2, "{seen:?}");
+}
+
+#[test]
+fn nothing_in_a_workspace_tells_what_happened() {
+    let exercise = model_down();
+    let reference = render_workspace(&exercise, &Variant::reference(), &key()).expect("it renders");
+    for number in 0..12 {
+        let variant = Variant::pick(&exercise, seed(&format!("seed-{number}")), &key()).expect("there are some");
+        let (_, day) = day(&exercise, &variant, &key()).expect("it can be played").expect("the exercise has one");
+        let files = render_workspace(&exercise, &variant, &key()).expect("it renders");
+        let (Wanted::Time { minute, .. }, Wanted::Count { count, .. }) = (&day.wanted[1].1, &day.wanted[2].1) else { panic!("{:?}", day.wanted) };
+        let times = [format!("{:02}:{:02}", minute / 60, minute % 60), minute.to_string()];
+        let secrets = [day.incident.clone(), count.to_string()].into_iter().chain(times);
+        let is_evidence = |path: &String| path.starts_with("logs/") || path == RECORDED_FILE;
+        // The rows of the background traffic are random numbers.
+        let is_random = |path: &String| path == ".modeldown/rows.jsonl" || path == ".modeldown/accounts.json" || path == "release/golden.csv";
+        for secret in secrets {
+            for (path, content) in files.iter().filter(|(path, _)| !is_evidence(path) && !is_random(path)) {
+                let says = |content: &Vec<u8>| edits::has_word(&String::from_utf8_lossy(content), &secret);
+                // A number that everyone's file has tells nothing.
+                assert!(!says(content) || reference.get(path).is_some_and(says), "{path} says {secret}");
+            }
+        }
+        let logs = [&files["logs/balancer.log"], &files["logs/release.log"]].map(|log| String::from_utf8_lossy(log).into_owned()).concat();
+        assert!(!logs.contains(&day.incident) && !logs.contains(&count.to_string()));
+        // Every file of a workspace that is not the variant's own is the same for all: what is left is what was recorded.
+        let diagnosis = String::from_utf8_lossy(&files[DIAGNOSIS_FILE]);
+        assert!(diagnosis.lines().all(|line| line.is_empty() || line.starts_with('#') || line.ends_with(':')), "{diagnosis}");
+    }
+}
+
+/// By how much a series counts or shows in some minutes: a request, or each time.
+#[allow(clippy::cast_precision_loss, reason = "a day's counts fit")]
+fn shown(recorded: &Recorded, series: &past::day::Series, minutes: std::ops::Range<usize>, requests: f64) -> f64 {
+    let counts = |minute: usize| minute * 60 / recorded.every_seconds as usize;
+    let window = counts(minutes.start)..counts(minutes.end);
+    let is_gauge = !["_total", "_bucket", "_count", "_sum"].iter().any(|suffix| series.metric.ends_with(suffix));
+    let mut sum = 0;
+    for (first, steps) in &series.runs {
+        let mut value = 0;
+        for (place, (at, step)) in (*first..).zip(steps).enumerate() {
+            value += step;
+            if window.contains(&at) {
+                sum += if is_gauge { value } else { step * i64::from(place > 0) };
+            }
+        }
+    }
+    sum as f64 / if is_gauge { window.len() as f64 } else { requests } / f64::from(series.per)
+}
+
+#[test]
+fn whatever_shows_an_incident_first_is_accepted_and_nothing_else() {
+    let exercise = model_down();
+    for number in 0..40 {
+        let day = day_of(&exercise, &format!("seed-{number}"));
+        let wanted: BTreeMap<&str, &Wanted> = day.wanted.iter().map(|(fact, wanted)| (fact.as_str(), wanted)).collect();
+        let (Wanted::Time { minute, .. }, Wanted::Metric(accepted)) = (wanted["first_bad_minute"], wanted["first_metric"]) else {
+            panic!("{wanted:?}")
+        };
+        let minute = *minute as usize;
+        let (before, first) = (minute - 58..minute - 52, minute - 14..minute - 10);
+        let recorded = &day.recorded;
+        let requests = |minutes: &std::ops::Range<usize>| {
+            let counts = recorded.series.iter().filter(|one| one.metric == "inference_duration_seconds_count");
+            counts.map(|one| shown(recorded, one, minutes.clone(), 1.0)).sum::<f64>()
+        };
+        let (requests_before, requests_first) = (requests(&before), requests(&first));
+        let differs = |series: &&past::day::Series| {
+            let (usual, now) = (shown(recorded, series, before.clone(), requests_before), shown(recorded, series, first.clone(), requests_first));
+            (now - usual).abs() > 0.05 * usual.max(0.5) || now > 3.0 * usual && now > 0.001
+        };
+        let changed: BTreeSet<String> = recorded.series.iter().filter(differs).map(|one| past::diagnosis::family(&one.metric).to_owned()).collect();
+        assert_eq!(&changed, accepted, "{} of seed-{number}, at minute {minute}", day.incident);
+    }
 }

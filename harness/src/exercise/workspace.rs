@@ -3,7 +3,10 @@
 use globset::{Glob, GlobSetBuilder};
 use minijinja::{Environment, UndefinedBehavior, context};
 
-use super::{Break, Exercise, ExerciseError, Files, Key, Population, Seed, VARIANT_FILE, Variant, VariantFile, accounts, edits, request_body, rows};
+use super::past::{Day, Past};
+use super::{
+    Break, Exercise, ExerciseError, Files, Key, PAST_FILE, Population, Seed, VARIANT_FILE, Variant, VariantFile, accounts, edits, request_body, rows,
+};
 use crate::compose::{COMPOSE_FILE, ComposeFile};
 use crate::document::{self, Problem, Problems};
 
@@ -13,6 +16,9 @@ const ROWS_FILE: &str = ".modeldown/rows.jsonl";
 /// What the feature store at home knows of their accounts.
 const ACCOUNTS_FILE: &str = ".modeldown/accounts.json";
 
+/// What was recorded on the day before, which `harness start` gives to the candidate's Prometheus.
+pub const RECORDED_FILE: &str = ".modeldown/past.json";
+
 /// The schema by which editors help with [`COMPOSE_FILE`].
 const COMPOSE_SCHEMA: &str = ".modeldown/schema/compose.json";
 
@@ -21,8 +27,7 @@ pub fn render_workspace(exercise: &Exercise, variant: &Variant, key: &Key) -> Re
     let mut files = deployment(exercise, variant, key)?;
     files.insert("contract.yaml".to_owned(), exercise.contract_text.clone().into_bytes());
     let manifest = &exercise.manifest;
-    let seed = variant.seed.clone().unwrap_or_else(|| Seed::new("reference").unwrap_or_else(Seed::fresh));
-    let mut random = seed.secret_stream(key, &manifest.id, "background");
+    let mut random = seed(variant).secret_stream(key, &manifest.id, "background");
     let drawn = rows(&manifest.inputs, Population::Usual, 500, &mut random);
     let account = exercise.contract.inference.account.as_deref();
     let bodies = drawn.iter().map(|row| request_body(&manifest.inputs, account, row) + "\n").collect::<String>();
@@ -33,9 +38,33 @@ pub fn render_workspace(exercise: &Exercise, variant: &Variant, key: &Key) -> Re
         *content = [format!("# yaml-language-server: $schema={COMPOSE_SCHEMA}\n").as_bytes(), content].concat();
     }
     files.insert(COMPOSE_SCHEMA.to_owned(), document::schema::<ComposeFile>().into_bytes());
+    if let Some((_, day)) = day(exercise, variant, key)? {
+        files.insert(RECORDED_FILE.to_owned(), serde_json::to_vec(&day.recorded).unwrap_or_default());
+        files.extend(day.logs);
+    }
     let file = VariantFile::new(exercise, variant).write(key).map_err(|error| wrong(VARIANT_FILE.to_owned(), error.to_string()))?;
     files.insert(VARIANT_FILE.to_owned(), file);
     Ok(files)
+}
+
+/// The day before a candidate of the variant comes; nothing where the exercise has none. Of a variant without a seed anybody can tell.
+pub fn day(exercise: &Exercise, variant: &Variant, key: &Key) -> Result<Option<(Past, Day)>, ExerciseError> {
+    let Some(source) = &exercise.past else { return Ok(None) };
+    let (past, _) = document::load::<Past>(&source.name, &edits::reworded(&source.text, &words(exercise, variant, PAST_FILE)))?;
+    let public = Key::public();
+    let key = if variant.seed.is_some() { key } else { &public };
+    let played = past.day(|purpose| seed(variant).secret_stream(key, &exercise.manifest.id, &format!("past {purpose}")));
+    Ok(Some((past, played)))
+}
+
+fn seed(variant: &Variant) -> Seed {
+    variant.seed.clone().unwrap_or_else(|| Seed::new("reference").unwrap_or_else(Seed::fresh))
+}
+
+/// What stands in a file of the reference, and what the variant has there.
+fn words<'a>(exercise: &'a Exercise, variant: &'a Variant, file: &str) -> Vec<(&'a str, &'a str)> {
+    let drawn = exercise.manifest.parameters.iter().filter(|parameter| parameter.files.contains(file));
+    drawn.filter_map(|parameter| Some((parameter.default(), variant.parameters.get(&parameter.id)?.as_str()))).collect()
 }
 
 /// The reference as the variant has it, with its brief: breaks first, which are written for the reference, then parameters.
@@ -53,9 +82,7 @@ pub(super) fn deployment(exercise: &Exercise, variant: &Variant, key: &Key) -> R
     })?;
     files.insert("brief.md".to_owned(), brief(exercise, key)?.into_bytes());
     for (name, content) in &mut files {
-        let drawn = exercise.manifest.parameters.iter().filter(|parameter| parameter.files.contains(name));
-        let words: Vec<(&str, &str)> =
-            drawn.filter_map(|parameter| Some((parameter.default(), variant.parameters.get(&parameter.id)?.as_str()))).collect();
+        let words = words(exercise, variant, name);
         if let (false, Ok(text)) = (words.is_empty(), std::str::from_utf8(content)) {
             *content = edits::reworded(text, &words).into_bytes();
         }
