@@ -124,7 +124,7 @@ fn is_found(home: &Home, workspace: &Path, query: &str) {
 
 /// What was scraped on the day before is there, also after all volumes of the workspace are gone.
 fn the_day_before_survives(home: &Home, workspace: &Path) {
-    let errors = "last_over_time(haproxy_backend_http_responses_total{code=%225xx%22}[2d])>100";
+    let errors = "max_over_time(haproxy_backend_http_responses_total{code=%225xx%22}[2d])>100";
     is_found(home, workspace, errors);
     let status = home.status(workspace);
     let lease = status["environments"][0]["lease"].clone();
