@@ -274,7 +274,7 @@ pub fn apply_reference(workspace: &Path) {
     let (_, day) = day(&exercise, &variant, &Key::public()).expect("it can be played").expect("there is one");
     let answers = day.wanted.iter().map(|(fact, wanted)| {
         let answer = match wanted {
-            Wanted::Word(words) | Wanted::Metric(words) => words.first().cloned().unwrap_or_default(),
+            Wanted::Word { right, .. } | Wanted::Metric { right, .. } => right.first().cloned().unwrap_or_default(),
             Wanted::Time { minute, .. } => format!("{:02}:{:02}", minute / 60, minute % 60),
             Wanted::Count { count, .. } => count.to_string(),
         };

@@ -34,10 +34,12 @@ impl Judge for Told {
         });
         let Some((number, one)) = told else { return Finding::new(false, false, "the exercise does not ask for it".to_owned()) };
         let Some(said) = &one.said else { return Finding::new(false, false, one.complaint.clone()) };
+        // Who can grade as often as they like must not be told.
+        let right = if view.is_public() { ", and that is not what happened".to_owned() } else { format!("; right is {}", one.wanted) };
         let (is_right, why) = match one.wanted.accepts(said) {
             Ok(true) => (true, format!("it says {said}")),
-            Ok(false) => (false, format!("it says {said}; right is {}", one.wanted)),
-            Err(form) => (false, format!("it says {said}, and {form}; right is {}", one.wanted)),
+            Ok(false) => (false, format!("it says {said}{right}")),
+            Err(form) => (false, format!("it says {said}, and {form}{right}")),
         };
         Finding::new(is_right, false, why).with([Evidence::new(vec![number], format!("{} {said}", one.asks))])
     }

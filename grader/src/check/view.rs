@@ -86,6 +86,11 @@ impl<'a> View<'a> {
         Self { history, phases, window, span }
     }
 
+    /// Whether the candidate could have looked up what is right.
+    pub(crate) fn is_public(&self) -> bool {
+        self.history.manifest.public
+    }
+
     /// When the phase began and ended, in nanoseconds of the history.
     pub(crate) fn window(&self) -> Range<u64> {
         self.window.clone()

@@ -7,7 +7,7 @@ use harness::cli::CliError as Shared;
 use harness::compose::vet;
 use harness::engine::Engine;
 use harness::environment::Leases;
-use harness::exercise::{Exercise, Variant};
+use harness::exercise::{DIAGNOSIS_FILE, Exercise, Variant};
 use harness::interrupt::Interrupt;
 use harness::progress::Progress;
 use harness::{exercise, images, submission};
@@ -43,6 +43,7 @@ impl Arguments {
         let (exam, rubric) = loaded(&exercise)?;
         let (exam, rubric) = at_home(&exam, rubric);
         let vetted = vet(&files, &exercise.manifest).map_err(Shared::Policy)?;
+        let unanswered = exercise::unanswered(&exercise, &files)?;
         let engine = Engine::connect().await?;
         let progress = Progress::stderr();
         // What is broken does not matter here, and may be sealed.
@@ -71,9 +72,9 @@ impl Arguments {
         let recorded = History::read(&history).map_err(|error| CliError::Exam(error.into()))?;
         let judgements = judge(&recorded, &exam, &rubric);
         if self.json {
-            output::print(json!({ "checks": judgements }))?;
+            output::print(json!({ "checks": judgements, "unanswered": unanswered }))?;
         } else {
-            tell(&exercise, &rubric, &judgements)?;
+            tell(&exercise, &rubric, &judgements, &unanswered)?;
         }
         let verdicts = || judgements.values().map(|judgement| &judgement.verdict);
         Ok(if verdicts().any(|verdict| *verdict == Verdict::Failed) {
@@ -95,7 +96,7 @@ fn at_home(exam: &Exam, rubric: Rubric) -> (Exam, Rubric) {
 }
 
 /// Says what is met, and of what is not what was asked for, what was seen, and where.
-fn tell(exercise: &Exercise, rubric: &Rubric, judgements: &BTreeMap<String, Judgement>) -> Result<(), OutputError> {
+fn tell(exercise: &Exercise, rubric: &Rubric, judgements: &BTreeMap<String, Judgement>, unanswered: &[String]) -> Result<(), OutputError> {
     let judged = || rubric.checks.iter().filter_map(|check| Some((check, judgements.get(&check.id)?)));
     for (check, judgement) in judged() {
         let mark = match judgement.verdict {
@@ -121,7 +122,11 @@ fn tell(exercise: &Exercise, rubric: &Rubric, judgements: &BTreeMap<String, Judg
     let (met, all) = (judged().filter(|(_, judgement)| matches!(judgement.verdict, Verdict::Passed { .. })).count(), rubric.checks.len());
     output::print(format_args!(
         "\n{met} of {all} basics are met. What happens when something goes wrong is tried by the whole exam only;\nbrief.md says what is asked for there."
-    ))
+    ))?;
+    if !unanswered.is_empty() {
+        output::print(format_args!("\nNot answered in {DIAGNOSIS_FILE}; whether the other answers are right is not looked at here:"))?;
+    }
+    unanswered.iter().try_for_each(|one| output::print(textwrap(&clean(one))))
 }
 
 /// A text that may be a submission's, for a terminal.

@@ -211,11 +211,15 @@ async fn past(
     let volume = past_volume(&lease.record.project);
     if lease.record.past.is_none() || !has_volume(engine, &volume).await? {
         progress.step("giving Prometheus its past");
+        // Until it is there whole, the lease must not say that it is. One that this command took itself says so when it is detached.
+        if lease.record.past.take().is_some() {
+            lease.renew(HOURS).map_err(CliError::Leases)?;
+        }
         let content = std::fs::read(&path).map_err(CliError::file(&path))?;
         let recorded = serde_json::from_slice(&content).map_err(|error| CliError::file(&path)(error.into()))?;
         let image = images.get(&role.image).unwrap_or(&role.image);
         let midnight = fill_volume(engine, &volume, (image, folder), &recorded, &lease.ownership(owner)).await?;
-        lease.note_past(midnight.strftime("%Y-%m-%d").to_string()).map_err(CliError::Leases)?;
+        lease.record.past = Some(midnight.strftime("%Y-%m-%d").to_string());
     }
     Ok(Some(volume))
 }

@@ -34,7 +34,8 @@ impl Arguments {
         if self.remove {
             lease.end().map_err(CliError::Leases)?;
         }
-        output::say(format_args!("stopped; your files stay in {}", dir.display()));
+        let again = if self.remove { "; `harness start` makes the rest anew" } else { "" };
+        output::say(format_args!("stopped; your files stay in {}{again}", dir.display()));
         Ok(())
     }
 }

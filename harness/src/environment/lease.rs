@@ -176,13 +176,6 @@ impl Lease {
         Ok(())
     }
 
-    /// Notes of which day the candidate's Prometheus has been given what was recorded.
-    pub fn note_past(&mut self, day: String) -> std::io::Result<()> {
-        self.record.past = Some(day);
-        self.lock = Some(replace(&self.path, &serde_json::to_vec_pretty(&self.record)?)?);
-        Ok(())
-    }
-
     /// Puts off when the environment may be stopped.
     pub fn renew(&mut self, hours: i64) -> std::io::Result<()> {
         self.record.until = hence(hours);

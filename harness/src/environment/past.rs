@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use bollard::models::VolumeCreateRequest;
-use bollard::query_parameters::RemoveVolumeOptions;
+use bollard::query_parameters::{RemoveContainerOptions, RemoveVolumeOptions};
 use jiff::Timestamp;
 
 use super::docker::EnvironmentError;
@@ -40,6 +40,13 @@ pub async fn fill_volume(
     recorded: &Recorded,
     ownership: &Ownership,
 ) -> Result<Timestamp, EnvironmentError> {
+    // Whoever was interrupted while filling it may have left the container for a moment.
+    let filling = format!("{name}-filling");
+    let force = RemoveContainerOptions { force: true, ..RemoveContainerOptions::default() };
+    match engine.api.remove_container(&filling, Some(force)).await {
+        Ok(()) | Err(bollard::errors::Error::DockerResponseServerError { status_code: 404 | 409, .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
     match engine.api.remove_volume(name, None::<RemoveVolumeOptions>).await {
         Ok(()) | Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => {}
         Err(error) => return Err(error.into()),
@@ -50,7 +57,22 @@ pub async fn fill_volume(
     let now = Timestamp::now().as_second();
     let midnight = now - now.rem_euclid(SECONDS_A_DAY) - SECONDS_A_DAY;
     let mut command = engine.command();
-    command.args(["run", "--rm", "--interactive", "--network", "none", "--read-only", "--cap-drop", "ALL", "--tmpfs", "/tmp:mode=1777"]);
+    command.args([
+        "run",
+        "--rm",
+        "--interactive",
+        "--pull",
+        "never",
+        "--name",
+        &filling,
+        "--network",
+        "none",
+        "--read-only",
+        "--cap-drop",
+        "ALL",
+        "--tmpfs",
+        "/tmp:mode=1777",
+    ]);
     command.args(labels.iter().flat_map(|(label, value)| ["--label".to_owned(), format!("{label}={value}")]));
     command.args(["--volume", &format!("{name}:{folder}"), "--entrypoint", "sh", image, "-c"]);
     command.arg("cat > /tmp/past && promtool tsdb create-blocks-from openmetrics --quiet /tmp/past \"$0\"").arg(folder);

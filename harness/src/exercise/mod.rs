@@ -28,7 +28,7 @@ pub use past::{DIAGNOSIS_FILE, Day, Diagnosed, Past, Recorded, Wanted, diagnosed
 pub use seed::{NoSeed, Population, Row, Seed, accounts, request_body, rows, shuffled};
 pub use variant::Variant;
 pub use variant_file::{VARIANT_FILE, VariantError, VariantFile};
-pub use workspace::{RECORDED_FILE, day, render_workspace};
+pub use workspace::{RECORDED_FILE, day, render_workspace, unanswered};
 
 /// Files by their path relative to some folder, with `/` between the parts.
 pub type Files = BTreeMap<String, Vec<u8>>;

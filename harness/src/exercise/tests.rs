@@ -148,7 +148,7 @@ fn a_bad_seal_is_refused_and_says_what_to_do() {
     assert!(said(&sealed, &other).contains("the seal is not of the key that `MODELDOWN_KEY_FILE` names"));
     assert!(said(b"{\"format\": 2, \"sealed\": \"00\"}", &key()).contains("the seal is not of the key"));
     assert!(said(&file(&Variant::reference(), &Key::public()), &key()).contains("it is not sealed"));
-    assert!(said(b"{\"format\": 3}", &Key::public()).contains("there is no format 3; known: 1, 2"));
+    assert!(said(b"{\"format\": 4}", &Key::public()).contains("there is no format 4; known: 1 to 3"));
     let old =
         |seed: &str| format!("{{\"format\":1,\"exercise\":\"model-down\",\"seed\":{seed},\"breaks\":[],\"exercise_digest\":\"\"}}").into_bytes();
     assert!(said(&old("\"acme-1\""), &Key::public()).contains("seeds picked other breaks"));
@@ -282,7 +282,10 @@ fn what_does_not_fit_together_is_told_with_its_place() {
             "first_metric: [feature_lookup",
             &["nothing answers `dependency`", "`feature_lookup` is no answer to `first_metric`"],
         ),
-        ("past.yaml", "from: 17, to: 20", "from: 17, to: 22", &["past.yaml:8:9: the day must be long enough"]),
+        ("past.yaml", "from: 17, to: 20", "from: 17, to: 22", &["it must be over before 22:45 whenever it begins"]),
+        ("past.yaml", "{min: 15, max: 35}, marks: {store_slow", "{min: 15, max: 14}, marks: {store_slow", &["`min` is at most `max`"]),
+        ("past.yaml", "every_seconds: 30", "every_seconds: 25", &["a minute must be a whole number of counts"]),
+        ("past.yaml", "id: status", "id: version", &["two facts have this id"]),
         ("exercise.yaml", "green, amber", "green, blue", &["exercise.yaml:22:22: `blue` is a choice twice"]),
         ("exercise.yaml", "id: second-replica", "id: first-replica", &["exercise.yaml:21:9: there are two parameters `first-replica`"]),
     ] {
@@ -391,7 +394,10 @@ fn the_reference_knows_its_day_and_a_break_takes_that_away() {
     let with = |text: &str| told(&Files::from([(DIAGNOSIS_FILE.to_owned(), text.as_bytes().to_vec())]))[0].clone();
     assert_eq!(with("version: 3").said.as_deref(), Some("3"));
     assert!(with("version: [3]").complaint.contains("diagnosis.yaml:1:10: one word or number"), "{:?}", with("version: [3]"));
-    assert!(with("version: a\nversion: b").complaint.contains("diagnosis.yaml:2:1"), "{:?}", with("version: a\nversion: b"));
+    // A slip in one line takes away nothing of the others; what is on no line of its own is told with where the file is wrong.
+    let slipped = "status: `500`\nversion: \"3\"   # at first\nstatus: [\n";
+    assert_eq!(with(slipped).said.as_deref(), Some("3"));
+    assert!(with("status: `500`").complaint.contains("diagnosis.yaml:1:9"), "{:?}", with("status: `500`"));
     assert!(told(&Files::new())[0].complaint.contains("there is no"));
 }
 
@@ -449,7 +455,7 @@ fn nothing_in_a_workspace_tells_what_happened() {
             }
         }
         let logs = [&files["logs/balancer.log"], &files["logs/release.log"]].map(|log| String::from_utf8_lossy(log).into_owned()).concat();
-        assert!(!logs.contains(&day.incident) && !logs.contains(&count.to_string()));
+        assert!(!logs.contains(&day.incident));
         // Every file of a workspace that is not the variant's own is the same for all: what is left is what was recorded.
         let diagnosis = String::from_utf8_lossy(&files[DIAGNOSIS_FILE]);
         assert!(diagnosis.lines().all(|line| line.is_empty() || line.starts_with('#') || line.ends_with(':')), "{diagnosis}");
@@ -481,7 +487,7 @@ fn whatever_shows_an_incident_first_is_accepted_and_nothing_else() {
     for number in 0..40 {
         let day = day_of(&exercise, &format!("seed-{number}"));
         let wanted: BTreeMap<&str, &Wanted> = day.wanted.iter().map(|(fact, wanted)| (fact.as_str(), wanted)).collect();
-        let (Wanted::Time { minute, .. }, Wanted::Metric(accepted)) = (wanted["first_bad_minute"], wanted["first_metric"]) else {
+        let (Wanted::Time { minute, .. }, Wanted::Metric { right: accepted, .. }) = (wanted["first_bad_minute"], wanted["first_metric"]) else {
             panic!("{wanted:?}")
         };
         let minute = *minute as usize;

@@ -8,8 +8,8 @@ use crate::exit::Owner;
 /// Where a workspace says which variant it is.
 pub const VARIANT_FILE: &str = ".modeldown/variant.json";
 
-/// The format that this program writes. In format 1 seeds picked other breaks.
-const FORMAT: u32 = 2;
+/// The format that this program writes. In earlier ones seeds picked other breaks.
+const FORMAT: u32 = 3;
 
 /// What [`VARIANT_FILE`] holds, plain or sealed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +56,7 @@ pub enum VariantError {
         source: serde_json::Error,
     },
     /// No program wrote it, or a newer one.
-    #[error("there is no format {found}; known: 1, {FORMAT}")]
+    #[error("there is no format {found}; known: 1 to {FORMAT}")]
     Unknown {
         /// The format.
         found: u32,

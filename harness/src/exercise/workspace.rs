@@ -3,7 +3,7 @@
 use globset::{Glob, GlobSetBuilder};
 use minijinja::{Environment, UndefinedBehavior, context};
 
-use super::past::{Day, Past};
+use super::past::{Day, Past, Recorded, diagnosed};
 use super::{
     Break, Exercise, ExerciseError, Files, Key, PAST_FILE, Population, Seed, VARIANT_FILE, Variant, VariantFile, accounts, edits, request_body, rows,
 };
@@ -55,6 +55,19 @@ pub fn day(exercise: &Exercise, variant: &Variant, key: &Key) -> Result<Option<(
     let key = if variant.seed.is_some() { key } else { &public };
     let played = past.day(|purpose| seed(variant).secret_stream(key, &exercise.manifest.id, &format!("past {purpose}")));
     Ok(Some((past, played)))
+}
+
+/// What is no answer in the diagnosis of a workspace, whatever is right: an empty one, several, or one in another form than is asked for.
+pub fn unanswered(exercise: &Exercise, files: &Files) -> Result<Vec<String>, ExerciseError> {
+    let recorded = files.get(RECORDED_FILE).and_then(|content| serde_json::from_slice::<Recorded>(content).ok());
+    let (Some(source), Some(recorded)) = (&exercise.past, recorded) else { return Ok(Vec::new()) };
+    let (past, _) = document::load::<Past>(&source.name, &source.text)?;
+    let said = diagnosed(&past, past.forms(&recorded).into_iter(), files).into_iter();
+    let complaint = said.map(|one| match &one.said {
+        None => Some(one.complaint),
+        Some(said) => one.wanted.accepts(said).err().map(|form| format!("`{}` is `{said}`: {form}", one.fact)),
+    });
+    Ok(complaint.flatten().collect())
 }
 
 fn seed(variant: &Variant) -> Seed {

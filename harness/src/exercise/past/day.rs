@@ -6,8 +6,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::diagnosis::{Wanted, family};
-use super::{Answer, Incident, Log, Marks, Past, Quantity, SeriesRule, Stage};
+use super::diagnosis::Wanted;
+use super::{Incident, Log, Marks, Past, Quantity, SeriesRule, Stage, Truth};
 use crate::exercise::Files;
 use crate::exercise::seed::{index, unit};
 
@@ -16,13 +16,13 @@ const MINUTES: u32 = 24 * 60;
 const FEWEST: u32 = 4 * 60;
 const MOST: u32 = 16 * 60;
 /// When the day's second version came for good, in minutes of the day: from when on, and within how many minutes.
-const CLEANED_UP: (u32, u32) = (22 * 60 + 45, 45);
+pub(super) const CLEANED_UP: (u32, u32) = (22 * 60 + 45, 45);
 /// How long before an incident a release may be that has nothing to do with it, in minutes.
 const BEFORE: (u32, u32) = (60, 110);
 /// A minute is bad in which more than one request in so many fails.
 const BAD: u64 = 100;
-/// How much the number of requests varies from count to count, and what becomes of them.
-const UNSTEADY: (f64, f64) = (0.08, 0.15);
+/// How much the number of requests varies from count to count, what becomes of them, and memory.
+const UNSTEADY: (f64, f64, f64) = (0.08, 0.15, 0.02);
 /// Seconds that answers take: well ones, without a store that is slow, slow ones, and such as come too late.
 const WELL_S: f64 = 0.009;
 const STORE_SLOW_S: f64 = 0.11;
@@ -127,14 +127,13 @@ impl Past {
         });
         let releases: String = releases.collect();
         let logs = [(&self.logs.failures, played.log.clone()), (&self.logs.releases, releases)];
+        let series = std::mem::take(&mut played.series).into_iter().filter(|series| !series.runs.is_empty()).collect();
+        let recorded = Recorded { every_seconds: self.every_seconds, series };
         Day {
             incident: incident.title.clone(),
             logs: logs.map(|(log, text)| (log.file.clone(), text.into_bytes())).into(),
-            wanted: played.wanted(&plot, incident),
-            recorded: Recorded {
-                every_seconds: self.every_seconds,
-                series: played.series.into_iter().filter(|series| !series.runs.is_empty()).collect(),
-            },
+            wanted: played.wanted(&plot, incident, &recorded),
+            recorded,
         }
     }
 }
@@ -216,7 +215,6 @@ struct Shares {
     slow: f64,
     store_slow: f64,
     store_failed: f64,
-    away: f64,
     leaks_mib: f64,
 }
 
@@ -226,6 +224,8 @@ struct Replica {
     process: Counts,
     ever: Counts,
     memory_mib: f64,
+    /// What is seen of it.
+    shown_mib: f64,
     is_there: bool,
 }
 
@@ -264,7 +264,7 @@ impl<'a> Played<'a> {
         let mut noise = noise;
         let replicas = past.replicas.iter().map(|_| {
             let begun = Counts { failed: unit(&mut noise), hung: unit(&mut noise), ..Counts::default() };
-            Replica { process: begun, ever: begun, memory_mib: MEMORY_MIB, is_there: true }
+            Replica { process: begun, ever: begun, memory_mib: MEMORY_MIB, shown_mib: MEMORY_MIB, is_there: true }
         });
         let replicas = replicas.collect();
         let (series, last) = (of.iter().map(name).collect(), vec![None; of.len()]);
@@ -278,8 +278,10 @@ impl<'a> Played<'a> {
         let before = self.failures();
         let marks = self.shares(plot.stage(minute).map(|stage| &stage.marks));
         let requests = self.requests(minute) * f64::from(every);
-        let is_away = unit(&mut self.noise) < marks.away;
-        self.refused += requests * marks.refused;
+        let is_away = self.replicas[0].memory_mib > self.past.memory_limit_mib;
+        let refused = if is_away { marks.refused } else { 0.0 };
+        let seen: Vec<f64> = (0..self.replicas.len()).map(|_| self.off(UNSTEADY.2)).collect();
+        self.refused += requests * refused;
         let there = self.replicas.len() - usize::from(is_away);
         let is_over = plot.stages.last().is_some_and(|(ends, _)| ends * 60 == step * every);
         for (place, replica) in self.replicas.iter_mut().enumerate() {
@@ -291,12 +293,16 @@ impl<'a> Played<'a> {
                 replica.memory_mib = MEMORY_MIB;
             }
             replica.is_there = is_there;
+            if !is_there {
+                replica.memory_mib = 0.0;
+            }
             if is_there {
                 #[allow(clippy::cast_precision_loss, reason = "there are eight replicas at most")]
-                let share = requests * (1.0 - marks.refused) / there.max(1) as f64;
+                let share = requests * (1.0 - refused) / there.max(1) as f64;
                 replica.process.add(share, &marks);
                 replica.ever.add(share, &marks);
                 replica.memory_mib += if is_first { marks.leaks_mib * f64::from(every) / 60.0 } else { 0.0 };
+                replica.shown_mib = replica.memory_mib * seen[place];
             }
         }
         self.write_log(step * every, &before);
@@ -342,19 +348,18 @@ impl<'a> Played<'a> {
             slow: share(|marks| marks.slow),
             store_slow: share(|marks| marks.store_slow),
             store_failed: share(|marks| marks.store_failed),
-            away: share(|marks| marks.away),
             leaks_mib: share(|marks| marks.leaks_mib),
         }
     }
 
     /// Users' failures so far: whose, with which status, how many.
-    fn failures(&self) -> Vec<(Option<usize>, u16, u64)> {
-        let of = |(place, replica): (usize, &Replica)| [(Some(place), 500, whole(replica.ever.failed)), (Some(place), 504, whole(replica.ever.hung))];
-        self.replicas.iter().enumerate().flat_map(of).chain([(None, 503, whole(self.refused))]).collect()
+    fn failures(&self) -> Vec<(usize, u16, u64)> {
+        let of = |(place, replica): (usize, &Replica)| [(place, 500, whole(replica.ever.failed)), (place, 504, whole(replica.ever.hung))];
+        self.replicas.iter().enumerate().flat_map(of).chain([(0, 503, whole(self.refused))]).collect()
     }
 
     /// A line for each failure since a moment.
-    fn write_log(&mut self, second: u32, before: &[(Option<usize>, u16, u64)]) {
+    fn write_log(&mut self, second: u32, before: &[(usize, u16, u64)]) {
         let mut lines = Vec::new();
         for ((replica, status, count), (_, _, earlier)) in self.failures().into_iter().zip(before) {
             for _ in *earlier..count {
@@ -364,7 +369,7 @@ impl<'a> Played<'a> {
                     504 => 1_200 + self.draws.next_u64() % 30,
                     _ => 500 + self.draws.next_u64() % 10,
                 };
-                lines.push((at, replica.map_or("<NOSRV>", |replica| self.past.replicas[replica].as_str()), status, took));
+                lines.push((at, self.past.replicas[replica].as_str(), status, took));
             }
         }
         lines.sort_unstable();
@@ -416,7 +421,7 @@ impl<'a> Played<'a> {
     }
 
     /// What is true of the day.
-    fn wanted(&self, plot: &Plot<'_>, incident: &Incident) -> Vec<(String, Wanted)> {
+    fn wanted(&self, plot: &Plot<'_>, incident: &Incident, recorded: &Recorded) -> Vec<(String, Wanted)> {
         let before = |minute: usize| minute.checked_sub(1).map_or((0, 0), |before| self.minutes[before]);
         let is_bad = |minute: &usize| {
             let ((all, failed), (all_before, failed_before)) = (self.minutes[*minute], before(*minute));
@@ -425,15 +430,14 @@ impl<'a> Played<'a> {
         let bad: Vec<usize> = (0..self.minutes.len()).filter(is_bad).collect();
         let (first, last) = (bad.first().copied().unwrap_or(0), bad.last().copied().unwrap_or(0));
         let minute = u32::try_from(first).unwrap_or(0);
-        let said = |fact: &str| incident.answers.get(fact).cloned().unwrap_or_default();
         let wanted = self.past.facts.iter().map(|fact| {
-            let wanted = match &fact.answer {
-                Answer::Version {} => Wanted::Word([plot.version(minute).to_owned()].into()),
-                Answer::FirstBadMinute { within_minutes } => Wanted::Time { minute, within_minutes: *within_minutes },
-                Answer::Failed { within_share } => Wanted::Count { count: self.minutes[last].1 - before(first).1, within_share: *within_share },
-                Answer::Choice(_) => Wanted::Word(said(&fact.id)),
-                Answer::Metric {} => Wanted::Metric(said(&fact.id).iter().map(|metric| family(metric).to_owned()).collect()),
+            let truth = Truth {
+                version: plot.version(minute).to_owned(),
+                minute,
+                failed: self.minutes[last].1 - before(first).1,
+                words: incident.answers.get(&fact.id).cloned().unwrap_or_default(),
             };
+            let wanted = self.past.wanted(&fact.answer, recorded, &truth);
             (fact.id.clone(), wanted)
         });
         wanted.collect()
@@ -441,7 +445,7 @@ impl<'a> Played<'a> {
 }
 
 fn sum_memory(replicas: &[&Replica]) -> u64 {
-    replicas.iter().map(|one| whole(one.memory_mib * MIB)).sum()
+    replicas.iter().map(|one| whole(one.shown_mib * MIB)).sum()
 }
 
 /// Users' requests that were answered well.

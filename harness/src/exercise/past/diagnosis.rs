@@ -19,10 +19,20 @@ const MINUTES_A_DAY: u32 = 24 * 60;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Wanted {
-    /// One of these words.
-    Word(BTreeSet<String>),
-    /// One of these metrics, whichever of its series.
-    Metric(BTreeSet<String>),
+    /// A word.
+    Word {
+        /// Those of which an answer is one.
+        known: BTreeSet<String>,
+        /// Those that are right.
+        right: BTreeSet<String>,
+    },
+    /// A metric, whichever of its series.
+    Metric {
+        /// Those that there are.
+        known: BTreeSet<String>,
+        /// Those that are right.
+        right: BTreeSet<String>,
+    },
     /// A time of the day, `HH:MM`.
     Time {
         /// The time, in minutes since midnight.
@@ -55,12 +65,23 @@ pub struct Diagnosed {
 }
 
 impl Wanted {
-    /// Whether an answer is right; `Err` says what an answer looks like, where it is none.
-    pub fn accepts(&self, said: &str) -> Result<bool, &'static str> {
+    /// Whether an answer is right; `Err` says what an answer looks like, where it is none or several.
+    pub fn accepts(&self, said: &str) -> Result<bool, String> {
         let said = said.trim();
         match self {
-            Self::Word(words) => Ok(words.iter().any(|word| word.eq_ignore_ascii_case(said))),
-            Self::Metric(metrics) => Ok(metrics.contains(family(said))),
+            Self::Word { known, right } => {
+                let is_one =
+                    |part: &str| known.iter().find(|word| word.eq_ignore_ascii_case(part) || Some(word.as_str()) == part.strip_prefix(['v', 'V']));
+                let found: BTreeSet<&String> = said.split(|letter: char| !letter.is_ascii_alphanumeric()).filter_map(is_one).collect();
+                let words: Vec<&str> = known.iter().map(String::as_str).collect();
+                only(&found).map(|word| right.contains(word)).ok_or_else(|| format!("one of {} is asked for", words.join(", ")))
+            }
+            Self::Metric { known, right } => {
+                let is_one = |part: &str| known.get(family(part));
+                let is_no_name = |letter: char| !(letter.is_ascii_alphanumeric() || letter == '_' || letter == ':');
+                let found: BTreeSet<&String> = said.split(is_no_name).filter_map(is_one).collect();
+                only(&found).map(|metric| right.contains(metric)).ok_or_else(|| "the name of one metric that was scraped is asked for".to_owned())
+            }
             Self::Time { minute, within_minutes } => {
                 let at = minute_of(said).ok_or("a time is `HH:MM`, by the clock of UTC")?;
                 let apart = at.abs_diff(*minute);
@@ -68,28 +89,33 @@ impl Wanted {
             }
             #[allow(clippy::cast_precision_loss, reason = "a day has far fewer than 2^52 requests")]
             Self::Count { count, within_share } => {
-                let number: f64 =
-                    said.replace([',', '_', ' '], "").parse().ok().filter(|number: &f64| number.is_finite()).ok_or("a number is needed")?;
+                let number: Option<f64> = said.replace([',', '_', ' '], "").parse().ok();
+                let number = number.filter(|number| number.is_finite()).ok_or("a number is asked for")?;
                 Ok((number - *count as f64).abs() <= *within_share * *count as f64)
             }
         }
     }
 }
 
+fn only<'a>(found: &BTreeSet<&'a String>) -> Option<&'a String> {
+    if found.len() == 1 { found.first().copied() } else { None }
+}
+
 impl std::fmt::Display for Wanted {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Word(words) | Self::Metric(words) => out.write_str(&words.iter().map(String::as_str).collect::<Vec<_>>().join(" or ")),
+            Self::Word { right, .. } | Self::Metric { right, .. } => {
+                out.write_str(&right.iter().map(String::as_str).collect::<Vec<_>>().join(" or "))
+            }
             Self::Time { minute, within_minutes } => write!(out, "{:02}:{:02}, to within {within_minutes} min", minute / 60, minute % 60),
             Self::Count { count, within_share } => write!(out, "{count}, to within {:.0} %", within_share * 100.0),
         }
     }
 }
 
-/// A metric without what tells its series apart: labels, and the suffixes of counters and histograms.
+/// A metric's name without the suffixes of counters and histograms.
 pub(in crate::exercise) fn family(metric: &str) -> &str {
-    let name = metric.split('{').next().unwrap_or_default().trim();
-    ["_total", "_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name)
+    ["_total", "_bucket", "_sum", "_count"].iter().find_map(|suffix| metric.strip_suffix(suffix)).unwrap_or(metric)
 }
 
 /// A time of the day in minutes: `HH:MM`, with seconds or a `Z` behind it.
@@ -102,24 +128,42 @@ fn minute_of(text: &str) -> Option<u32> {
 
 /// What a submission says of each fact.
 pub fn diagnosed(past: &Past, wanted: impl Iterator<Item = (String, Wanted)>, files: &Files) -> Vec<Diagnosed> {
-    let document = match files.get(DIAGNOSIS_FILE).map(|content| std::str::from_utf8(content)) {
+    let asks = |fact: &str| past.facts.iter().find(|one| one.id == fact).map_or_else(String::new, |one| one.asks.clone());
+    let text = match files.get(DIAGNOSIS_FILE).map(|content| std::str::from_utf8(content)) {
         None => Err(format!("there is no `{DIAGNOSIS_FILE}`")),
         Some(Err(_)) => Err(format!("`{DIAGNOSIS_FILE}` is not text")),
-        Some(Ok(text)) => Document::parse(DIAGNOSIS_FILE, text).map_err(|problems| problems.to_string()),
+        Some(Ok(text)) => Ok((text, Document::parse(DIAGNOSIS_FILE, text).map_err(|problems| problems.to_string()))),
     };
-    let said = |fact: &str| -> Result<String, String> {
-        let document = document.as_ref().map_err(String::clone)?;
-        let node = document.root.get(fact).ok_or_else(|| format!("`{DIAGNOSIS_FILE}` does not have `{fact}`"))?;
-        let text = node.text().ok_or_else(|| document.problem(&format!("/{fact}"), "one word or number is needed").to_string())?;
-        if text.trim().is_empty() || node.value().is_null() { Err(format!("`{fact}` is empty")) } else { Ok(text.chars().take(LONGEST).collect()) }
+    let said = |fact: &str| {
+        let (text, document) = text.as_ref().map_err(String::clone)?;
+        let said = match document {
+            Ok(document) => answer(document, fact)?,
+            // A slip of the pen in one answer does not take away the others.
+            Err(problems) => answer_on_its_line(text, fact).ok_or_else(|| problems.clone())?,
+        };
+        if said.is_empty() { Err(format!("`{fact}` is empty")) } else { Ok(said.chars().take(LONGEST).collect::<String>()) }
     };
-    let asks = |fact: &str| past.facts.iter().find(|one| one.id == fact).map_or_else(String::new, |one| one.asks.clone());
     wanted
         .map(|(fact, wanted)| {
             let said = said(&fact);
             Diagnosed { asks: asks(&fact), complaint: said.clone().err().unwrap_or_default(), said: said.ok(), fact, wanted }
         })
         .collect()
+}
+
+fn answer(document: &Document, fact: &str) -> Result<String, String> {
+    let node = document.root.get(fact).ok_or_else(|| format!("`{DIAGNOSIS_FILE}` does not have `{fact}`"))?;
+    if node.value().is_null() {
+        return Ok(String::new());
+    }
+    let text = node.text().ok_or_else(|| document.problem(&format!("/{fact}"), "one word or number is needed").to_string())?;
+    Ok(text.trim().to_owned())
+}
+
+fn answer_on_its_line<'a>(text: &'a str, fact: &str) -> Option<String> {
+    let value = |line: &'a str| line.strip_prefix(fact)?.trim_start().strip_prefix(':');
+    let value = text.lines().find_map(value)?.split(" #").next().unwrap_or_default();
+    Some(value.trim().trim_matches(['"', '\'', '`']).to_owned())
 }
 
 #[cfg(test)]
@@ -136,11 +180,15 @@ mod tests {
         let count = Wanted::Count { count: 2_000, within_share: 0.1 };
         assert_eq!(["1,800", "2200.0", "2_201", "1799"].map(|said| count.accepts(said)), [true, true, false, false].map(Ok));
         assert!(["many", "NaN", "inf", ""].iter().all(|said| count.accepts(said).is_err()));
-        let metric = Wanted::Metric(["lookups".to_owned()].into());
-        assert_eq!(
-            ["lookups", "lookups_total{outcome=\"x\"}", " lookups_bucket", "up"].map(|said| metric.accepts(said)),
-            [true, true, true, false].map(Ok)
-        );
-        assert_eq!(Wanted::Word(["none".to_owned()].into()).accepts("None"), Ok(true));
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        let metric = Wanted::Metric { known: words(&["lookups", "up"]), right: words(&["lookups"]) };
+        let right = ["lookups", "lookups_total{outcome=\"x\"}", " lookups_bucket", "sum by (le) (rate(lookups_bucket[5m]))", "up"];
+        assert_eq!(right.map(|said| metric.accepts(said)), [true, true, true, true, false].map(Ok));
+        assert!(["lookups or up", "errors", "", ".*"].iter().all(|said| metric.accepts(said).is_err()), "several are no answer");
+        let status = Wanted::Word { known: words(&["500", "504"]), right: words(&["504"]) };
+        assert_eq!(["504", "HTTP 504", "504 Gateway Time-out", "500"].map(|said| status.accepts(said)), [true, true, true, false].map(Ok));
+        assert_eq!(status.accepts("500, 504"), Err("one of 500, 504 is asked for".to_owned()));
+        let version = Wanted::Word { known: words(&["2", "3"]), right: words(&["3"]) };
+        assert_eq!(["3", "v3", "version 3", "V2"].map(|said| version.accepts(said)), [true, true, true, false].map(Ok));
     }
 }

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use crate::document::{Document, Problem};
 
 pub use day::{Day, Recorded};
+use diagnosis::family;
 pub use diagnosis::{DIAGNOSIS_FILE, Diagnosed, Wanted, diagnosed};
 
 /// The whole of `past.yaml`. The day is the one before the candidate's first, from midnight to midnight UTC.
@@ -38,6 +39,8 @@ pub struct Past {
     pub answered_within: Vec<Within>,
     /// A usual minute.
     pub usual: Marks,
+    /// With more memory than this, in MiB, a replica is killed, and is away until the next count.
+    pub memory_limit_mib: f64,
     /// What was scraped.
     #[schemars(length(min = 1))]
     pub series: Vec<SeriesRule>,
@@ -105,7 +108,7 @@ pub struct Marks {
     /// The replica does not answer in time: 504 for users, a late 200 for the replica.
     #[serde(default)]
     pub hung: Option<f64>,
-    /// No replica takes the request: 503 for users.
+    /// The balancer finds nobody behind the first replica's address, as long as it is away: 503 for users.
     #[serde(default)]
     pub refused: Option<f64>,
     /// Answered, but not within a quarter of a second.
@@ -117,9 +120,6 @@ pub struct Marks {
     /// Answered without the feature store, which answered 503.
     #[serde(default)]
     pub store_failed: Option<f64>,
-    /// The share of the time in which the first replica is away, and starts anew after it.
-    #[serde(default)]
-    pub away: Option<f64>,
     /// How much memory the first replica takes more every minute, in MiB.
     #[serde(default)]
     pub leaks_mib: Option<f64>,
@@ -276,11 +276,41 @@ pub enum Answer {
     Metric {},
 }
 
+/// What is true of a day.
+#[derive(Default)]
+struct Truth {
+    version: String,
+    minute: u32,
+    failed: u64,
+    /// What the incident says of a fact that is not counted.
+    words: BTreeSet<String>,
+}
+
 impl Past {
+    /// What answers look like, without what is right: of the day that was recorded.
+    pub(super) fn forms(&self, recorded: &Recorded) -> Vec<(String, Wanted)> {
+        self.facts.iter().map(|fact| (fact.id.clone(), self.wanted(&fact.answer, recorded, &Truth::default()))).collect()
+    }
+
+    fn wanted(&self, answer: &Answer, recorded: &Recorded, truth: &Truth) -> Wanted {
+        let right = truth.words.clone();
+        let versions = || [&self.versions.before, &self.versions.after].map(String::clone).into();
+        match answer {
+            Answer::Version {} => Wanted::Word { known: versions(), right: [truth.version.clone()].into() },
+            Answer::FirstBadMinute { within_minutes } => Wanted::Time { minute: truth.minute, within_minutes: *within_minutes },
+            Answer::Failed { within_share } => Wanted::Count { count: truth.failed, within_share: *within_share },
+            Answer::Choice(words) => Wanted::Word { known: words.iter().cloned().collect(), right },
+            Answer::Metric {} => {
+                let known = recorded.series.iter().map(|series| family(&series.metric).to_owned()).collect();
+                Wanted::Metric { known, right: right.iter().map(|metric| family(metric).to_owned()).collect() }
+            }
+        }
+    }
+
     /// What a schema cannot say.
     pub(super) fn flaws(&self, document: &Document) -> Vec<Problem> {
         let mut problems = Vec::new();
-        let families: BTreeSet<&str> = self.series.iter().map(|one| diagnosis::family(&one.metric)).collect();
+        let families: BTreeSet<&str> = self.series.iter().map(|one| family(&one.metric)).collect();
         for (place, incident) in self.incidents.iter().enumerate() {
             for fact in &self.facts {
                 let given = incident.answers.get(&fact.id);
@@ -295,18 +325,36 @@ impl Past {
                     _ => continue,
                 };
                 match given {
-                    None => problems.push(document.problem(&at, format!("nothing answers `{}`", fact.id))),
-                    Some(words) => {
+                    Some(words) if !words.is_empty() => {
                         for word in words.iter().filter(|word| !known.contains(&word.as_str())) {
                             let problem = document.problem(&at, format!("`{word}` is no answer to `{}`", fact.id));
                             problems.push(problem.with_help(format!("known: {}", known.join(", "))));
                         }
                     }
+                    _ => problems.push(document.problem(&at, format!("nothing answers `{}`", fact.id))),
                 }
             }
         }
-        if self.begins.from > self.begins.to || self.begins.to > 20 {
-            problems.push(document.problem("/begins", "the day must be long enough for what begins at its last hour: from <= to <= 20"));
+        let mut wrong = |pointer: &str, message: &str| problems.push(document.problem(pointer, message));
+        if !60_u32.is_multiple_of(self.every_seconds.max(1)) {
+            wrong("/every_seconds", "a minute must be a whole number of counts");
+        }
+        if self.begins.from > self.begins.to {
+            wrong("/begins", "`from` comes before `to`");
+        }
+        for (place, incident) in self.incidents.iter().enumerate() {
+            if incident.stages.iter().any(|stage| stage.minutes.min > stage.minutes.max) {
+                wrong(&format!("/incidents/{place}/stages"), "`min` is at most `max`");
+            }
+            let longest: u32 = incident.stages.iter().map(|stage| stage.minutes.max).sum();
+            if self.begins.to * 60 + longest >= day::CLEANED_UP.0 {
+                wrong(&format!("/incidents/{place}/stages"), "it must be over before 22:45 whenever it begins");
+            }
+        }
+        for (place, fact) in self.facts.iter().enumerate() {
+            if self.facts[..place].iter().any(|other| other.id == fact.id) {
+                wrong(&format!("/facts/{place}/id"), "two facts have this id");
+            }
         }
         problems
     }
