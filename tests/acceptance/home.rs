@@ -39,7 +39,7 @@ fn a_candidate_s_hour() {
 
     let checked = check(&home, &workspace);
     assert_eq!(checked.status.code(), Some(0), "{}", said(&checked));
-    assert!(said(&checked).contains("ok     H2"), "{}", said(&checked));
+    assert!(said(&checked).contains("ok     H2") && !said(&checked).contains("Not answered"), "{}", said(&checked));
 
     work_survives_stop_and_start(&home, &workspace);
     mistakes_are_named(&home, &workspace);
@@ -82,11 +82,14 @@ fn mistakes_are_named(home: &Home, workspace: &Path) {
     edit(workspace, "release/Dockerfile", "COPY golden.tsv", "COPY golden.csv");
 
     edit(workspace, "model/app.py", "NAME = \"fraud\"", "NAME = fraud");
+    edit(workspace, "diagnosis.yaml", "status: \"503\"", "status: `bad`");
     let fallen = harness(home, &["start", "model-down"], workspace);
     assert!(fallen.status.success() && said(&fallen).contains("Not every service is well (`model-blue`"), "{}", said(&fallen));
     let checked = check(home, workspace);
     assert_eq!(checked.status.code(), Some(1), "{}", said(&checked));
-    for expected in ["NO     H1", "asked for: At least 99.5 % of requests", "answered with 503", "NO     H5"] {
+    for expected in
+        ["NO     H1", "asked for: At least 99.5 % of requests", "answered with 503", "NO     H5", "`status` is `bad`: one of 500, 503, 504"]
+    {
         assert!(said(&checked).contains(expected), "`{expected}` is missing in {}", said(&checked));
     }
 }

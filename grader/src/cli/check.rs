@@ -7,7 +7,7 @@ use harness::cli::CliError as Shared;
 use harness::compose::vet;
 use harness::engine::Engine;
 use harness::environment::Leases;
-use harness::exercise::{DIAGNOSIS_FILE, Exercise, Variant};
+use harness::exercise::{DIAGNOSIS_FILE, Exercise, RECORDED_FILE, Variant};
 use harness::interrupt::Interrupt;
 use harness::progress::Progress;
 use harness::{exercise, images, submission};
@@ -43,7 +43,7 @@ impl Arguments {
         let (exam, rubric) = loaded(&exercise)?;
         let (exam, rubric) = at_home(&exam, rubric);
         let vetted = vet(&files, &exercise.manifest).map_err(Shared::Policy)?;
-        let unanswered = exercise::unanswered(&exercise, &files)?;
+        let unanswered = exercise::unanswered(&exercise, &files, &std::fs::read(folder.join(RECORDED_FILE)).unwrap_or_default())?;
         let engine = Engine::connect().await?;
         let progress = Progress::stderr();
         // What is broken does not matter here, and may be sealed.

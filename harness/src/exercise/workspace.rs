@@ -58,9 +58,9 @@ pub fn day(exercise: &Exercise, variant: &Variant, key: &Key) -> Result<Option<(
 }
 
 /// What is no answer in the diagnosis of a workspace, whatever is right: an empty one, several, or one in another form than is asked for.
-pub fn unanswered(exercise: &Exercise, files: &Files) -> Result<Vec<String>, ExerciseError> {
-    let recorded = files.get(RECORDED_FILE).and_then(|content| serde_json::from_slice::<Recorded>(content).ok());
-    let (Some(source), Some(recorded)) = (&exercise.past, recorded) else { return Ok(Vec::new()) };
+/// `recorded` is the content of [`RECORDED_FILE`].
+pub fn unanswered(exercise: &Exercise, files: &Files, recorded: &[u8]) -> Result<Vec<String>, ExerciseError> {
+    let (Some(source), Ok(recorded)) = (&exercise.past, serde_json::from_slice::<Recorded>(recorded)) else { return Ok(Vec::new()) };
     let (past, _) = document::load::<Past>(&source.name, &source.text)?;
     let said = diagnosed(&past, past.forms(&recorded).into_iter(), files).into_iter();
     let complaint = said.map(|one| match &one.said {
