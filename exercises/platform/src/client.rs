@@ -1,5 +1,9 @@
 //! One request on one new connection: no pool, so that no answer depends on what another request left behind.
 
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +20,9 @@ use crate::protocol::{BODY_LIMIT, Outcome, Request};
 /// What an answer may have beside its body, in bytes: headers, and the framing of chunks. Whoever sends more, such as chunks of one
 /// byte or interim answers without an end, is not read further: reading it would take the time that other requests need.
 const BESIDE_BODY: u64 = 32 * 1024;
+
+/// How long the engine has to resolve a name that is known already.
+const PROMPT: Duration = Duration::from_millis(50);
 
 /// Sends a request and waits for what becomes of it. `body` stands in for the request's own where it is given.
 pub async fn send(request: &Request, body: Option<&str>) -> Outcome {
@@ -57,10 +64,7 @@ async fn open(request: &Request, content: &str, at_most: u64) -> Result<(hyper::
         return Err(Outcome::Unresolved { why: format!("`{}` is not an http address", request.url) });
     };
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let addresses: Vec<_> = tokio::net::lookup_host((bare, uri.port_u16().unwrap_or(80)))
-        .await
-        .map_err(|error| Outcome::Unresolved { why: error.to_string() })?
-        .collect();
+    let addresses = addresses(bare, uri.port_u16().unwrap_or(80)).await.map_err(|error| Outcome::Unresolved { why: error.to_string() })?;
     let stream = TcpStream::connect(&addresses[..]).await.map_err(|error| Outcome::Refused { why: error.to_string() })?;
     stream.set_nodelay(true).map_err(broken)?;
     let (read_half, write_half) = stream.into_split();
@@ -85,6 +89,28 @@ async fn open(request: &Request, content: &str, at_most: u64) -> Result<(hyper::
             Err(broken(error))
         }
     }
+}
+
+/// Where a name is. Names are resolved by the container engine: one that is held up for a moment must not pass for a deployment that is not
+/// there, so what was last known stands in for an answer that takes long. One that says that there is no such name is believed.
+async fn addresses(host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
+    static KNOWN: LazyLock<Mutex<HashMap<(String, u16), Vec<SocketAddr>>>> = LazyLock::new(Mutex::default);
+    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let name = (host.to_owned(), port);
+    let mut lookup = pin!(tokio::net::lookup_host((host, port)));
+    let found = match timeout(PROMPT, &mut lookup).await {
+        Ok(found) => found?,
+        Err(_) => {
+            let last = known().get(&name).cloned();
+            match last {
+                Some(last) => return Ok(last),
+                None => lookup.await?,
+            }
+        }
+    };
+    let found: Vec<SocketAddr> = found.collect();
+    known().insert(name, found.clone());
+    Ok(found)
 }
 
 async fn read(mut response: hyper::Response<hyper::body::Incoming>, limit: usize) -> Result<Outcome, Outcome> {

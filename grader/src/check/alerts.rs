@@ -1,6 +1,6 @@
 //! Alerting rules are loaded, can be evaluated, and name a runbook that there is.
 //!
-//! Rules are counted one by one: as long as every urgency has a sound one, each that is not costs its share. Where an urgency has
+//! Rules are counted one by one: as long as every urgency has a sound one, each that is not costs a quarter. Where an urgency has
 //! none the check fails, since nobody would hear of such an incident.
 
 use schemars::JsonSchema;

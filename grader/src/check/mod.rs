@@ -324,9 +324,20 @@ pub fn judge(history: &History, exam: &Exam, rubric: &Rubric) -> BTreeMap<String
         rubric.checks.iter().map(|check| (check.id.clone(), one(check, history, &phases, exam))).collect();
     for check in &rubric.checks {
         let failed = |id: &String| judgements.get(id).is_some_and(|judgement| judgement.verdict == Verdict::Failed);
-        let cause = if failed(&check.id) { check.needs.iter().find(|need| failed(need)).cloned() } else { None };
+        if !failed(&check.id) {
+            continue;
+        }
+        let cause = check.needs.iter().find(|need| failed(need)).cloned();
+        let is_open = |id: &&String| judgements.get(*id).is_some_and(|judgement| matches!(judgement.verdict, Verdict::NotGraded { .. }));
+        let open = check.needs.iter().find(is_open).filter(|_| cause.is_none()).cloned();
         if let Some(judgement) = judgements.get_mut(&check.id) {
             judgement.caused_by = cause;
+            // Nobody knows whether it would have failed as well if what may explain it had been seen.
+            if let Some(open) = open {
+                let control = format!("`{open}`, which may explain it, is not graded; seen was: {}", judgement.observed);
+                judgement.observed.clone_from(&control);
+                judgement.verdict = Verdict::NotGraded { control };
+            }
         }
     }
     judgements

@@ -204,21 +204,22 @@ impl<'a> Trace<'a> {
                     return None;
                 }
                 let because = self.alerts.get(name)?.because(&alert.labels, one.at_s, self.line.end_s);
-                (!because.is_empty()).then_some(name)
+                (!because.is_empty()).then_some((name, &alert.labels))
             });
-            told.extend(about.map(|alert| Told { number, at_s: one.at_s, urgency: &one.urgency, alert }));
+            told.extend(about.map(|(alert, labels)| Told { number, at_s: one.at_s, urgency: &one.urgency, alert, labels }));
         }
         told.sort_by(|one, other| one.at_s.total_cmp(&other.at_s));
         told
     }
 
-    /// The alerts of a name that fire because of the incident, and still do so many seconds after the fault, with the numbers of their lines.
-    pub(super) fn firing_after(&self, name: &str, seconds: f64) -> Vec<(u64, &'a AlertLine)> {
+    /// The alerts that a message told of, which fire because of the incident, and still do so many seconds after the fault, with the numbers of
+    /// their lines. Another of that name, such as one of another urgency, may go on.
+    pub(super) fn firing_after(&self, told: &Told<'_>, seconds: f64) -> Vec<(u64, &'a AlertLine)> {
         let end_s = self.line.end_s;
         let still = |alert: &AlertLine| firing(alert).iter().any(|(from, to)| *from <= end_s + seconds && *to > end_s + seconds);
-        let Some(named) = self.alerts.get(name) else { return Vec::new() };
+        let Some(named) = self.alerts.get(told.alert) else { return Vec::new() };
         let is_because = |alert: &AlertLine| !named.because(&alert.labels, end_s, end_s).is_empty();
-        named.incident.iter().filter(|(_, alert)| still(alert) && is_because(alert)).copied().collect()
+        named.incident.iter().filter(|(_, alert)| agrees(alert, told.labels) && still(alert) && is_because(alert)).copied().collect()
     }
 }
 
@@ -241,6 +242,8 @@ pub(crate) struct Told<'a> {
     pub(crate) at_s: f64,
     pub(crate) urgency: &'a str,
     pub(crate) alert: &'a str,
+    /// Those of the alert, as the message has them.
+    pub(crate) labels: &'a BTreeMap<String, String>,
 }
 
 /// A length of time as people say it: `7 min`, `3 h 20 min`.

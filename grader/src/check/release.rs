@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::view::Request;
 use super::{Control, Evidence, Figure, Finding, Judge, SERVED, View, percent, share};
-use crate::history::{ReleaseCommand, What};
+use crate::history::{Event, ReleaseCommand, What};
 
 /// What a refusal is worth that the exit code does not tell of.
 const UNSAID: f64 = 0.5;
@@ -94,7 +94,7 @@ impl Judge for Release {
             Some(_) => {}
         }
         // What refuses everything refuses nothing.
-        if self.outcome == Outcome::Refused && !view.all().any(|event| is_success(&event.what)) {
+        if self.outcome == Outcome::Refused && moved(view, (1..).zip(view.all())).next().is_none() {
             complaints.push("no deploy of this exam succeeded, so it does not tell versions apart".to_owned());
         }
         let (good, answers, mut evidence) = self.answers(view, &ran, before, wanted);
@@ -154,11 +154,6 @@ impl Release {
     }
 }
 
-/// Whether a deploy succeeded, by its own word.
-fn is_success(what: &What) -> bool {
-    matches!(what, What::Command { command: ReleaseCommand::Deploy, exit_code: Some(0), .. })
-}
-
 fn named(version: Option<&str>) -> String {
     version.map_or_else(|| "nothing".to_owned(), |version| format!("version {version}"))
 }
@@ -168,7 +163,7 @@ pub(super) fn last<'a>(view: &View<'a>, wanted: ReleaseCommand) -> Option<Ran<'a
     commands(view.events(), wanted).last()
 }
 
-fn commands<'a>(events: impl Iterator<Item = (u64, &'a crate::history::Event)>, wanted: ReleaseCommand) -> impl Iterator<Item = Ran<'a>> {
+fn commands<'a>(events: impl Iterator<Item = (u64, &'a Event)>, wanted: ReleaseCommand) -> impl Iterator<Item = Ran<'a>> {
     events.filter_map(move |(number, event)| match &event.what {
         What::Command { command, version, began_ns, exit_code, output } if *command == wanted => {
             Some(Ran { number, began_ns: *began_ns, ended_ns: event.at_ns, version: version.as_deref(), exit_code: *exit_code, output })
@@ -179,15 +174,18 @@ fn commands<'a>(events: impl Iterator<Item = (u64, &'a crate::history::Event)>, 
 
 /// The champion before the last deploy that moved the alias, up to a moment.
 fn before_last_deploy<'a>(view: &View<'a>, until_ns: u64) -> Option<&'a str> {
-    let deploys = commands(view.until_now(), ReleaseCommand::Deploy).filter(|deploy| deploy.ended_ns <= until_ns);
-    let moved = deploys.filter_map(|deploy| {
+    moved(view, view.until_now()).take_while(|(ended_ns, _)| *ended_ns <= until_ns).last().map(|(_, before)| before)
+}
+
+/// The deploys among some events that succeeded and moved the alias: when each ended, and the champion before it.
+fn moved<'a>(view: &View<'a>, events: impl Iterator<Item = (u64, &'a Event)>) -> impl Iterator<Item = (u64, &'a str)> {
+    commands(events, ReleaseCommand::Deploy).filter_map(move |deploy| {
         let before = view.alias_at(deploy.began_ns)?;
         // The look that follows at once.
-        let after = view.until_now().find_map(|(_, event)| match &event.what {
+        let after = view.all().find_map(|event| match &event.what {
             What::Alias { champion } if event.at_ns >= deploy.ended_ns => Some(champion.as_deref()),
             _ => None,
         })??;
-        (after != before && deploy.exit_code == Some(0)).then_some(before)
-    });
-    moved.last()
+        (after != before && deploy.exit_code == Some(0)).then_some((deploy.ended_ns, before))
+    })
 }

@@ -40,7 +40,7 @@ impl Judge for Resolved {
         for trace in self.of.iter().filter_map(|id| played.trace(id)) {
             let Some(first) = trace.told().into_iter().next() else { continue };
             told += 1;
-            let still = trace.firing_after(first.alert, self.within_minutes * 60.0);
+            let still = trace.firing_after(&first, self.within_minutes * 60.0);
             ended += usize::from(still.is_empty());
             evidence.extend(
                 still.into_iter().take(3).map(|(number, alert)| {

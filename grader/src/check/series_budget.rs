@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::view::surveyed;
 use super::{Control, Evidence, Figure, Finding, Judge, View};
+use crate::history::What;
 
 /// Prometheus holds few enough series.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -26,6 +27,10 @@ impl Judge for SeriesBudget {
     fn judge(&self, view: &View<'_>) -> Finding {
         let Some((number, survey)) = surveyed(view) else { return Finding::new(false, false, "prometheus was never asked".to_owned()) };
         let Some(series) = survey.series else { return Finding::new(false, false, "prometheus did not say how many it holds".to_owned()) };
+        // A restart may have emptied it since.
+        let earlier =
+            view.until_now().filter_map(|(number, event)| if let What::Series { count } = event.what { Some((number, count)) } else { None });
+        let (number, series) = earlier.chain([(number, series)]).max_by_key(|(_, count)| *count).unwrap_or((number, series));
         #[allow(clippy::cast_precision_loss, reason = "far fewer than 2^52 series")]
         let figure = Figure::count(series as f64, self.at_most as f64);
         Finding::new(series <= self.at_most, false, format!("{series} series"))

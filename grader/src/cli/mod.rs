@@ -27,10 +27,10 @@ use harness::output::{self, OutputError};
 const EXAMPLES: &str = "\
 Examples:
   grader check work/model-down                the basics, while you work
-  grader run work/model-down --out report     examines a workspace
-  grader run submission.tar.gz --out report   or an archive of one
-  grader judge report/history --out again     the same report once more
-  grader replay report/history                its alerts in production time, again
+  grader run work/model-down --out mine       examines a workspace
+  grader run submission.tar.gz --out acme     or an archive of one
+  grader judge acme/history --out again       the same report once more
+  grader replay acme/history                  its alerts in production time, again
   grader selftest model-down 'break/*'        proves that an exercise is right
 
 With MODELDOWN_KEY_FILE, the path of the file with the secret that sealed

@@ -24,7 +24,7 @@ const HOURS: i64 = 6;
 const RESERVE: usize = 4 << 20;
 
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  grader run work/model-down --out report\n  grader run submission.tar.gz --out report --seed acme-42 --json")]
+#[command(after_help = "Examples:\n  grader run work/model-down --out mine\n  grader run submission.tar.gz --out acme --seed acme-42 --json")]
 pub(super) struct Arguments {
     /// A workspace, or a tar of it, gzipped or not.
     submission: PathBuf,

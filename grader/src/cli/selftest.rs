@@ -15,7 +15,7 @@ use serde_json::json;
 use super::{CliError, loaded};
 use crate::check::Rubric;
 use crate::history::History;
-use crate::selftest::{Cell, Entry, Held, HoldError, KINDS, Ledger, Level, Machine, Means, Stop, cells, hold, page};
+use crate::selftest::{Cell, Entry, Held, HoldError, KINDS, Ledger, Level, Machine, Means, Stop, cells, hold, of_today, page};
 
 /// The cell whose recording others are replayed on.
 const REFERENCE: &str = "reference/01";
@@ -208,7 +208,7 @@ impl Proof<'_> {
     /// A cell's recording, judged.
     fn judged<'c>(&self, cell: &'c Cell, entry: Entry) -> Result<Held<'c>, CliError> {
         let folder = self.means.ledger.place(cell).join("history");
-        let history = if folder.is_dir() { Some(History::read(&folder)?) } else { None };
+        let history = if folder.is_dir() { Some(of_today(History::read(&folder)?, self.means.exercise, &cell.variant)) } else { None };
         Held::new(cell, entry, history, self.rubric).map_err(CliError::Rules)
     }
 

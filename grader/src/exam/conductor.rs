@@ -20,7 +20,7 @@ use super::submitted::Submitted;
 use super::{ExamError, ring};
 use crate::history::{PhaseEnd, Recorder, ReleaseCommand, What};
 
-/// How long a phase waits for its entry condition, before and after the grader restores the environment.
+/// How long a phase waits for its entry condition, before the grader restores the environment.
 const ENTRY: Duration = Duration::from_secs(10);
 /// How many seconds services have to stop; and where nobody asks how they do, since what they have in hand takes long.
 const GRACE: i32 = 5;
@@ -176,7 +176,7 @@ impl Conductor<'_> {
                 }
                 Step::Crash { role } => self.crash(phase, role).await?,
                 Step::Drift {} => self.drift(phase, faults).await?,
-                Step::Features { fault } => self.disturb_features(phase, *fault, faults).await?,
+                Step::Features { fault, unseen } => self.disturb_features(phase, *fault, *unseen, faults).await?,
                 Step::Publish { artifact, digest } => self.publish(artifact, *digest).await?,
                 Step::Promote { restart } => self.promote(phase, restart.as_deref(), faults).await?,
                 Step::Deploy { version } => self.deploy(*version).await?,
@@ -212,7 +212,7 @@ impl Conductor<'_> {
 
     /// Waits for the phase's entry conditions, restores the environment once where that can help; `Some` says what stayed unmet.
     async fn enter(&mut self, phase: &Phase) -> Result<Option<String>, ExamError> {
-        let unmet = if self.broken_off { Some("a command before it was broken off".to_owned()) } else { self.unmet(&phase.entry).await? };
+        let unmet = if self.broken_off { Some("a command before it was broken off".to_owned()) } else { self.unmet(&phase.entry, ENTRY).await? };
         let Some(last_seen) = unmet else { return Ok(None) };
         self.record(What::EntryUnmet { phase: phase.id.clone(), last_seen: last_seen.clone() }).await?;
         if !self.disturbed {
@@ -227,12 +227,12 @@ impl Conductor<'_> {
         self.deployed().await?;
         let how = format!("every service of the submission was created anew, with version {champion} as the champion");
         self.record(What::Restored { phase: phase.id.clone(), how }).await?;
-        self.unmet(&phase.entry).await
+        self.unmet(&phase.entry, self.patience()).await
     }
 
     /// Waits until all conditions are met, or says what was last seen of the first that is not.
-    async fn unmet(&mut self, conditions: &[Condition]) -> Result<Option<String>, ExamError> {
-        let deadline = Instant::now() + ENTRY;
+    async fn unmet(&mut self, conditions: &[Condition], within: Duration) -> Result<Option<String>, ExamError> {
+        let deadline = Instant::now() + within;
         for condition in conditions {
             let met = match condition {
                 Condition::Ready { role } => self.ready_by(role, deadline).await,
@@ -315,10 +315,14 @@ impl Conductor<'_> {
 
     /// Lets users ask about transactions like those of training.
     async fn usual_rows(&self) -> Result<(), ExamError> {
-        self.driver.tell(&Command::Use { first: 0, count: self.exam.rows }).await
+        self.driver.tell(&Command::Use { first: 0, count: self.exam.rows - self.exam.unseen_rows }).await
     }
 
-    async fn disturb_features(&mut self, phase: &Phase, fault: FeatureFault, faults: &mut Vec<Held>) -> Result<(), ExamError> {
+    async fn disturb_features(&mut self, phase: &Phase, fault: FeatureFault, unseen: bool, faults: &mut Vec<Held>) -> Result<(), ExamError> {
+        if unseen {
+            let count = self.exam.unseen_rows;
+            self.driver.tell(&Command::Use { first: self.exam.rows - count, count }).await?;
+        }
         // It may have heard of it even where it does not say so.
         faults.push(Held::Features(fault));
         self.platform.fault(Some(fault)).await?;
@@ -351,6 +355,7 @@ impl Conductor<'_> {
 
     async fn restart_all(&mut self) -> Result<(), ExamError> {
         self.alias().await?;
+        self.count_series().await?;
         self.disturbed = true;
         self.restart(&self.submitted.names(), GRACE).await?;
         self.record(What::Restarted).await
@@ -365,6 +370,7 @@ impl Conductor<'_> {
                 self.record(What::FaultEnded { fault: DRIFT.to_owned(), target: USERS.to_owned() }).await
             }
             Held::Features(fault) => {
+                self.usual_rows().await?;
                 self.platform.fault(None).await?;
                 self.record(What::FaultEnded { fault: fault.name().to_owned(), target: "features".to_owned() }).await
             }

@@ -263,7 +263,7 @@ async fn oracle(engine: &Engine, lease: &str, exercise: &Exercise, images: &Imag
     let image = images.get(&models.artifacts).unwrap_or(&models.artifacts);
     let features: Vec<&[f64]> = rows.iter().map(|row| row.features.as_slice()).collect();
     let once = Once { image, memory_mib: ORACLE_MIB, command: &[] };
-    let ran = run_once(engine, lease, &once, serde_json::json!({ "rows": features }).to_string().as_bytes()).await?;
+    let ran = run_once(engine, lease, &once, serde_json::json!({ "rows": features }).to_string().as_bytes()).await?.output;
     if !ran.status.success() {
         return Err(ExamError::Oracle(harness::engine::tail(&ran.stderr)));
     }

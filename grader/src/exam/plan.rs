@@ -27,6 +27,9 @@ pub struct Exam {
     /// How many distinct feature rows are drawn; each has an answer that is known beforehand.
     #[schemars(range(min = 10, max = 2_000))]
     pub rows: usize,
+    /// How many of these nobody asks about but in phases that say so: a replica may answer from memory what it was asked before.
+    #[serde(default)]
+    pub unseen_rows: usize,
     /// How many more are drawn as the exercise says that input drifts.
     #[schemars(range(min = 0, max = 2_000))]
     #[serde(default)]
@@ -233,6 +236,9 @@ pub enum Step {
     Features {
         /// Which.
         fault: FeatureFault,
+        /// Whether users ask about the exam's unseen rows meanwhile, which no replica can answer from memory.
+        #[serde(default)]
+        unseen: bool,
     },
     /// Registers a version, under the next number.
     Publish {
@@ -418,9 +424,16 @@ impl Exam {
     /// What a schema cannot say, each with the JSON pointer of the place.
     fn contradictions(&self) -> Vec<(String, String)> {
         let mut found = Vec::new();
+        if self.unseen_rows >= self.rows {
+            found.push(("/unseen_rows".to_owned(), format!("at most {} of {} rows can be kept back", self.rows.saturating_sub(1), self.rows)));
+        }
         for (index, phase) in self.phases.iter().enumerate() {
             if self.phases[..index].iter().any(|earlier| earlier.id == phase.id) {
                 found.push((format!("/phases/{index}/id"), format!("there is another phase `{}`", phase.id)));
+            }
+            let unseen = phase.steps.iter().position(|step| matches!(step, Step::Features { unseen: true, .. }));
+            if let (Some(step), 0) = (unseen, self.unseen_rows) {
+                found.push((format!("/phases/{index}/steps/{step}"), "there are no rows for it: set `unseen_rows`".to_owned()));
             }
             let drift = phase.steps.iter().position(|step| *step == Step::Drift {});
             if let (Some(step), 0) = (drift, self.drifted_rows) {

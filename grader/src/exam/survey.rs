@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use ::platform::protocol::{BODY_LIMIT, Outcome, Request};
 use harness::compose::RULES_FOLDER;
 use harness::exercise::Files;
 use serde_json::Value;
+use tokio::time::{Instant, sleep};
 
 use super::ExamError;
 use super::conductor::{Conductor, get};
@@ -14,6 +16,9 @@ use crate::history::{AlertRule, Panel, What};
 
 /// The most queries that are asked: more than any dashboard needs.
 pub(super) const MOST: usize = 60;
+/// How long Prometheus is asked again where nobody answers, and how often.
+const PATIENCE: Duration = Duration::from_secs(20);
+const AGAIN: Duration = Duration::from_millis(500);
 /// The longest text of a submission that is written down, in characters.
 const LONGEST: usize = 500;
 
@@ -22,8 +27,10 @@ impl Conductor<'_> {
     pub(super) async fn survey(&mut self) -> Result<(), ExamError> {
         let Some(prometheus) = self.submitted.of_role("prometheus").into_iter().next() else { return Ok(()) };
         let base = format!("http://{prometheus}:9090/api/v1");
-        let rules = json(&self.driver.ask(get(format!("{base}/rules?type=alert"), 3_000)).await?);
-        let series = json(&self.driver.ask(get(format!("{base}/status/tsdb?limit=1"), 3_000)).await?);
+        // A machine that was just restarted, or held up for a moment, is asked again.
+        let deadline = Instant::now() + PATIENCE;
+        let rules = json(&self.answer(get(format!("{base}/rules?type=alert"), 3_000), deadline).await?);
+        let series = json(&self.answer(tsdb(&base), deadline).await?).as_ref().and_then(series);
         let label = self.exercise.contract.alerts.as_ref().map_or("", |alerts| alerts.label.as_str());
         let alerts = rules.map(|rules| alert_rules(&rules, label, self.files)).unwrap_or_default();
         let mut panels = Vec::new();
@@ -36,12 +43,40 @@ impl Conductor<'_> {
                 timeout_ms: 3_000,
                 body_limit: BODY_LIMIT,
             };
-            let (series, error) = answered(&self.driver.ask(asked).await?);
+            let (series, error) = answered(&self.answer(asked, deadline).await?);
             panels.push(Panel { file, title: short(&title), query: short(&query), series, error: short(&error) });
         }
-        let series = series.and_then(|tsdb| tsdb["data"]["headStats"]["numSeries"].as_u64());
         self.record(What::Surveyed { alerts, panels, series }).await
     }
+
+    /// Asks Prometheus how many series it holds; one that does not say so holds none.
+    pub(super) async fn count_series(&self) -> Result<(), ExamError> {
+        let Some(prometheus) = self.submitted.of_role("prometheus").into_iter().next() else { return Ok(()) };
+        let answer = self.driver.ask(tsdb(&format!("http://{prometheus}:9090/api/v1"))).await?;
+        match json(&answer).as_ref().and_then(series) {
+            Some(count) => self.record(What::Series { count }).await,
+            None => Ok(()),
+        }
+    }
+
+    /// What Prometheus answers: until a deadline it is asked again where nobody answers.
+    async fn answer(&self, request: Request, deadline: Instant) -> Result<Outcome, ExamError> {
+        loop {
+            let outcome = self.driver.ask(request.clone()).await?;
+            if matches!(outcome, Outcome::Response { status: 200..500, .. }) || Instant::now() >= deadline {
+                return Ok(outcome);
+            }
+            sleep(AGAIN).await;
+        }
+    }
+}
+
+fn tsdb(base: &str) -> Request {
+    get(format!("{base}/status/tsdb?limit=1"), 3_000)
+}
+
+fn series(tsdb: &Value) -> Option<u64> {
+    tsdb["data"]["headStats"]["numSeries"].as_u64()
 }
 
 /// The JSON of an answer of 200 that came whole.
@@ -137,11 +172,24 @@ fn variables(dashboard: &Value) -> Vec<(String, String)> {
 fn filled(query: &str, variables: &[(String, String)]) -> String {
     let mut text = query.to_owned();
     for (name, value) in variables {
-        for spelling in [format!("${{{name}:regex}}"), format!("${{{name}}}"), format!("[[{name}]]"), format!("${name}")] {
+        // `${name:pipe}` and its like say how several values are written.
+        while let Some((before, after)) = text.split_once(&format!("${{{name}:")).and_then(|(before, rest)| Some((before, rest.split_once('}')?.1))) {
+            text = format!("{before}{value}{after}");
+        }
+        for spelling in [format!("${{{name}}}"), format!("[[{name}]]"), format!("${name}")] {
             text = text.replace(&spelling, value);
         }
     }
-    text
+    // Where one value is chosen at a time, queries compare with `=`.
+    let pieces: Vec<&str> = text.split("=\".*\"").collect();
+    let mut joined = String::new();
+    for (index, piece) in pieces.iter().enumerate() {
+        joined += piece;
+        if index + 1 < pieces.len() {
+            joined += if piece.ends_with('!') { "=\".*\"" } else { "=~\".*\"" };
+        }
+    }
+    joined
 }
 
 /// A text as the value of a form.
@@ -175,6 +223,8 @@ mod tests {
             Files::from([("grafana/dashboards/a.json".to_owned(), dashboard.to_string().into_bytes()), ("other.json".to_owned(), Vec::new())]);
         let found: Vec<String> = queries(&files, Some("grafana/dashboards")).into_iter().map(|(_, _, query)| query).collect();
         assert_eq!(found, ["rate(x{job=~\".*\"}[1m])", "sum(rate(y[2m]))"]);
+        let any = [("i".to_owned(), ".*".to_owned())];
+        assert_eq!(filled("up{i=\"$i\",j!=\"$i\",k=~\"${i:pipe}\"}", &any), "up{i=~\".*\",j!=\".*\",k=~\".*\"}");
         assert_eq!(escaped("a{b} 1"), "a%7Bb%7D%201");
     }
 

@@ -96,6 +96,11 @@ pub enum What {
         /// Every fact that the exercise asks for.
         facts: Vec<Diagnosed>,
     },
+    /// How many series the submission's Prometheus holds, asked before something that may empty it.
+    Series {
+        /// Their count.
+        count: u64,
+    },
     /// A version was registered.
     Published {
         /// The version.

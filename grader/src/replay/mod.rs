@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use harness::document::Problems;
 use harness::engine::{self, Engine};
-use harness::environment::{EnvironmentError, Once, run_once};
+use harness::environment::{EnvironmentError, Once, Ran, run_once};
 use tokio::time::timeout;
 
 use crate::check::rules;
@@ -51,16 +51,15 @@ pub async fn replay(engine: &Engine, lease: &str, image: &str, folder: &Path) ->
     let input = input::write(&history, plan, monitoring, recording.as_deref());
     let once = Once { image, memory_mib: MEMORY_MIB, command: &["replay"] };
     let ran = timeout(LONGEST, run_once(engine, lease, &once, &input)).await;
-    let said = match ran {
-        Err(_) => ended(&format!("the rules took more than {} s", LONGEST.as_secs())),
-        Ok(ran) => {
-            let output = ran?;
-            match output.status.code() {
-                Some(0) => output.stdout,
-                Some(KILLED) => ended(&format!("the rules took more than {MEMORY_MIB} MiB of memory")),
-                _ => return Err(ReplayError::Program(engine::tail(&output.stderr))),
-            }
-        }
+    // It gives up rules by itself long before: where it does not end, they are not what keeps it.
+    let Ok(ran) = ran else { return Err(ReplayError::Program(format!("it did not end within {} s", LONGEST.as_secs()))) };
+    let Ran { output, out_of_memory } = ran?;
+    let said = match output.status.code() {
+        Some(0) => output.stdout,
+        _ if out_of_memory => ended(&format!("the rules took more than {MEMORY_MIB} MiB of memory")),
+        // The machine was out of memory, or somebody killed it.
+        Some(KILLED) => return Err(ReplayError::Program("it was killed, and not for its own memory".to_owned())),
+        _ => return Err(ReplayError::Program(engine::tail(&output.stderr))),
     };
     Ok(keep(folder, REPLAY, &pack(&said)?)?)
 }

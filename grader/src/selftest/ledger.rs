@@ -1,6 +1,6 @@
-//! Recordings of cells, kept by the digests of what they were recorded of and by: an exercise and its images, the sources that record, a
-//! submission, and how much of an exam was held.
-//! Where any of these changes the recording is no proof any more, and is made again.
+//! Recordings of cells, kept by the digests of what they were recorded of and by: an exercise's exam and its images, the sources that
+//! record, a submission, and how much of an exam was held.
+//! Where any of these changes the recording is no proof any more, and is made again; by which rules it is judged does not matter to it.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -83,7 +83,7 @@ impl LedgerError {
 impl Ledger {
     /// The recordings of an exercise below a folder, which need not be there yet.
     pub fn of(exercise: &Exercise, below: &Path) -> Result<Self, ImageError> {
-        let digest: String = exercise.digest.chars().take(SHORT).collect();
+        let digest: String = exercise.exam_digest.chars().take(SHORT).collect();
         Ok(Self { folder: below.join(format!("{}-{digest}-{}-{RECORDER}", exercise.manifest.id, tag(exercise)?)) })
     }
 
@@ -136,10 +136,10 @@ impl Ledger {
     }
 }
 
-/// A digest of files and their names.
+/// A digest of files and their names; those that people read and no exam does are left out.
 fn submission(files: &Files) -> String {
     let mut digest = Sha256::new();
-    for (path, content) in files {
+    for (path, content) in files.iter().filter(|(path, _)| *path != "brief.md" && !path.starts_with(".modeldown/")) {
         for part in [path.as_bytes(), content] {
             digest.update(part.len().to_le_bytes());
             digest.update(part);

@@ -11,7 +11,7 @@ mod page;
 
 pub use agree::differences;
 pub use cell::{Cell, Expected, Level, cells};
-pub use hold::{HoldError, Means, Stop, hold};
+pub use hold::{HoldError, Means, Stop, hold, of_today};
 pub use ledger::{Entry, Key, Ledger, LedgerError};
 pub use page::{Held, KINDS, Machine, page};
 

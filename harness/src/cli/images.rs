@@ -11,10 +11,10 @@ use crate::progress::Progress;
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  harness images           builds what any exercise needs\n  harness images lint      builds one, and prints its exact tag"
+    after_help = "Examples:\n  harness images           builds what environments need\n  harness images replay    the same, and the program that grading needs\n  harness images lint      builds one, and prints its exact tag"
 )]
 pub(super) struct Arguments {
-    /// One image, such as `prometheus` or `fraud-models`; else all that environments need.
+    /// One image, such as `prometheus`, `fraud-models` or `replay`; else all that environments need.
     image: Option<String>,
 }
 

@@ -1,10 +1,10 @@
 //! `harness new`
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::{CliError, start};
 use crate::compose::is_name;
-use crate::exercise::{Exercise, Files, files_below};
+use crate::exercise::{self, Exercise, Files, files_below};
 use crate::output;
 
 /// The exercise that others are made like: the smallest that has everything.
@@ -38,7 +38,7 @@ impl Arguments {
         let files = renamed(files_below(&like.dir)?, &self.like, &self.id);
         start::write_whole(files, &folder)?;
         Exercise::find(&self.id, exercises)?;
-        tell(&self.id, &folder)
+        tell(&self.id, exercises, &folder)
     }
 }
 
@@ -51,17 +51,18 @@ fn renamed(mut files: Files, from: &str, to: &str) -> Files {
     files
 }
 
-fn tell(id: &str, folder: &Path) -> Result<(), CliError> {
-    let shown: PathBuf = folder.join("exercise.yaml");
-    output::print(format_args!(
-        "{} is an exercise of its own. What to do with it:\n\
-         \n  {:<44} what it is made of\
-         \n  grader selftest {id:<28} --list    what is wrong with it, and where\
-         \n  harness start {id:<30} as a candidate sees it\
-         \n  grader selftest {id:<28} proves it",
-        folder.display(),
-        shown.display()
-    ))?;
+fn tell(id: &str, exercises: &Path, folder: &Path) -> Result<(), CliError> {
+    let is_found = exercise::folder(None).is_ok_and(|found| found == exercises);
+    let there = if is_found { String::new() } else { format!(" --exercises {}", exercises.display()) };
+    output::print(format_args!("{} is an exercise of its own. What to do with it:\n", folder.display()))?;
+    for (what, command) in [
+        ("what it is made of", folder.join("exercise.yaml").display().to_string()),
+        ("what is wrong with it, and where", format!("grader selftest {id} --list{there}")),
+        ("as a candidate sees it", format!("harness start {id}{there}")),
+        ("proves it", format!("grader selftest {id}{there}")),
+    ] {
+        output::print(format_args!("  {what:<32}  {command}"))?;
+    }
     Ok(())
 }
 

@@ -75,7 +75,7 @@ fn anew(document: &Document, change: impl FnOnce(&mut Map<String, Value>)) -> Op
 const RECORDED: &str = "1s";
 /// The most that one look at one target may bring: what brings more is down. Twice what all targets together may.
 const TARGET_SAMPLES: u64 = 14_000;
-const TARGET_BYTES: &str = "16MB";
+const TARGET_BYTES: u64 = 16 << 20;
 const TARGETS: u64 = 100;
 
 /// The configuration of a Prometheus that scrapes as another's `prometheus.yml` says, but every second, and does nothing else.
@@ -105,12 +105,26 @@ pub(super) fn shadow(text: &str, host: &str) -> String {
         let (samples, targets) = (said(job, "sample_limit"), said(job, "target_limit"));
         job.insert("sample_limit".to_owned(), json!(samples.map_or(TARGET_SAMPLES, |limit| limit.min(TARGET_SAMPLES))));
         job.insert("target_limit".to_owned(), json!(targets.map_or(TARGETS, |limit| limit.min(TARGETS))));
-        job.entry("body_size_limit").or_insert(json!(TARGET_BYTES));
+        let body = job.get("body_size_limit").and_then(Value::as_str).and_then(bytes).filter(|limit| (1..TARGET_BYTES).contains(limit));
+        job.insert("body_size_limit".to_owned(), json!(format!("{}B", body.unwrap_or(TARGET_BYTES))));
         let mut relabelled = job.get("relabel_configs").and_then(Value::as_array).cloned().unwrap_or_default();
         relabelled.extend(local.as_array().cloned().unwrap_or_default());
         job.insert("relabel_configs".to_owned(), json!(relabelled));
     }
     serde_json::to_string_pretty(&json!({ "global": global, "scrape_configs": jobs })).unwrap_or_default()
+}
+
+/// A size as Prometheus reads it: a whole number with a unit, of 1024 each.
+fn bytes(text: &str) -> Option<u64> {
+    let number = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let shift = match &text[number.len()..] {
+        "B" => 0,
+        "KB" | "KiB" => 10,
+        "MB" | "MiB" => 20,
+        "GB" | "GiB" => 30,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
 /// Sets `group_wait` and `group_interval` of every route of an `alertmanager.yml` to next to nothing.

@@ -25,6 +25,7 @@ use tokio_util::io::ReaderStream;
 use super::sweep::{Sweep, sweep};
 use crate::compose::{COMPOSE_FILE, ROLE_LABEL};
 use crate::engine::{self, Engine};
+use crate::exercise::Seed;
 use crate::exit::Owner;
 
 /// Below so many bytes the engine's disk counts as full.
@@ -144,7 +145,7 @@ impl Service {
 pub struct Docker {
     pub(super) engine: Engine,
     pub(super) project: String,
-    lease: String,
+    pub(super) lease: String,
     folder: PathBuf,
     /// Whether nothing but our own Compose file is read: no `.env`, no override that lies beside it.
     sealed: bool,
@@ -696,12 +697,27 @@ pub struct Once<'a> {
     pub command: &'a [&'a str],
 }
 
+/// How something that was run once ended.
+#[derive(Debug)]
+pub struct Ran {
+    /// Its exit code, and what it said.
+    pub output: std::process::Output,
+    /// Whether it was killed because it used more memory than its limit.
+    pub out_of_memory: bool,
+}
+
 /// Runs an image once under a lease, without a network: input on stdin, and how it ended with what it said.
-pub async fn run_once(engine: &Engine, lease: &str, once: &Once<'_>, input: &[u8]) -> Result<std::process::Output, EnvironmentError> {
+pub async fn run_once(engine: &Engine, lease: &str, once: &Once<'_>, input: &[u8]) -> Result<Ran, EnvironmentError> {
+    let name = format!("modeldown-once-{}", Seed::fresh());
     let mut command = engine.command();
-    command.args(["run", "--rm", "--interactive", "--network", "none", "--cap-drop", "ALL", "--read-only", "--tmpfs", "/tmp"]);
+    command.args(["run", "--name", &name, "--interactive", "--network", "none", "--cap-drop", "ALL", "--read-only", "--tmpfs", "/tmp"]);
     command.args(["--security-opt", "no-new-privileges", "--pids-limit", "256", "--memory"]).arg(format!("{}m", once.memory_mib));
     command.arg("--label").arg(format!("modeldown.lease={lease}")).arg(once.image).args(once.command);
     let failed = |output: String| EnvironmentError::Compose { command: format!("run {}", once.image), output, owner: Owner::Grader };
-    engine::run(command, Some(input)).await.map_err(|error| failed(error.to_string()))
+    let output = engine::run(command, Some(input)).await.map_err(|error| failed(error.to_string()))?;
+    let state = engine.api.inspect_container(&name, None::<InspectContainerOptions>).await.ok().and_then(|container| container.state);
+    let force = RemoveContainerOptionsBuilder::new().force(true).build();
+    // One that never came to be need not go; else the lease's sweep finds it.
+    drop(engine.api.remove_container(&name, Some(force)).await);
+    Ok(Ran { output, out_of_memory: state.and_then(|state| state.oom_killed) == Some(true) })
 }

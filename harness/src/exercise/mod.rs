@@ -74,6 +74,8 @@ pub struct Exercise {
     pub reference: Files,
     /// A digest of everything above.
     pub digest: String,
+    /// A digest of those that decide, beside a submission's own files, what an exam of it records: not of those by which it is judged.
+    pub exam_digest: String,
     /// The breaks that edit the same text, both ways round.
     meeting: BTreeSet<(String, String)>,
     /// The checks whose failure explains that a check fails, by `needs` of checks.yaml, in the end.
@@ -172,7 +174,12 @@ impl Exercise {
             return Err(Problems(problems).into());
         }
         let mut digest = Sha256::new();
+        let mut exam_digest = Sha256::new();
         let past_text = past.as_ref().map_or("", |past| past.text.as_str());
+        for text in [&document.text[..], &contract_document.text, &exam.text, past_text] {
+            exam_digest.update(text);
+            exam_digest.update([0]);
+        }
         for text in [&document.text[..], &contract_document.text, &brief.text, &exam.text, &checks.text, &texts, past_text] {
             digest.update(text);
             digest.update([0]);
@@ -197,6 +204,7 @@ impl Exercise {
             breaks,
             reference,
             digest: hex(&digest.finalize()),
+            exam_digest: hex(&exam_digest.finalize()),
         };
         let problems = [flaws::of_parameters(&exercise, &document), flaws::of_variants(&exercise, &document)].concat();
         if problems.is_empty() { Ok(exercise) } else { Err(Problems(problems).into()) }
