@@ -468,6 +468,10 @@ fn what_prometheus_and_dashboards_hold_is_counted() {
     assert_eq!(survey(|_, panels, _| panels.truncate(4)), ["dashboard-alive"]);
     assert_eq!(survey(|_, _, series| *series = Some(60_000)), ["series-budget"]);
     assert_eq!(survey(|_, _, series| *series = None), ["series-budget"]);
+    // A restart may empty Prometheus.
+    let mut emptied = faultless();
+    emptied.events.insert(0, Event { at_ns: 0, what: What::Series { count: 60_000 } });
+    assert_eq!(unmet(&emptied), ["series-budget"]);
 }
 
 #[test]
@@ -546,6 +550,46 @@ fn what_refuses_everything_refuses_nothing() {
     for check in ["refuses-wrong", "refuses-slow", "refuses-damaged", "refuses-forged", "refuses-unknown", "deploy-good"] {
         assert!(unmet.contains(&check.to_owned()), "{check} is not among {unmet:?}");
     }
+    // So does what says yes to everything, and changes nothing.
+    let idle = changed(|event| {
+        match &mut event.what {
+            What::Command { command: ReleaseCommand::Deploy, exit_code, .. } => *exit_code = Some(0),
+            What::Alias { champion } => *champion = Some("3".to_owned()),
+            What::Request { row, result, .. } => {
+                let score = Some(score_of(3, *row));
+                *result = RequestResult::Answered { status: 200, version: Some("3".to_owned()), score, degraded: Some(false) };
+            }
+            _ => {}
+        }
+        true
+    });
+    let judged = judge(&idle).expect("the rules are right");
+    for check in ["refuses-wrong", "refuses-slow", "refuses-damaged", "refuses-forged", "refuses-unknown"] {
+        let (verdict, observed) = (&judged[check].verdict, &judged[check].observed);
+        assert!(*verdict == Verdict::Failed && observed.contains("does not tell versions apart"), "{check}: {observed}");
+    }
+}
+
+#[test]
+fn what_is_explained_by_something_that_is_not_graded_is_not_graded_either() {
+    let release = seconds("release-good").start * SECOND..seconds("release-good").end * SECOND;
+    let unseen = |is_unseen: bool| {
+        changed(|event| match &mut event.what {
+            What::Request { intended_ns, seq, .. } => !(is_unseen && release.contains(intended_ns) && seq.is_multiple_of(2)),
+            What::Command { command: ReleaseCommand::Rollback, exit_code, .. } => {
+                *exit_code = Some(1);
+                true
+            }
+            _ => true,
+        })
+    };
+    assert_eq!(verdicts(&unseen(false))["rollback-done"], Verdict::Failed);
+    let unseen = unseen(true);
+    assert!(is_not_graded(&unseen, "deploy-good") && is_not_graded(&unseen, "rollback-done"));
+    let observed = &judge(&unseen).expect("the rules are right")["rollback-done"].observed;
+    assert!(observed.starts_with("`deploy-good`, which may explain it, is not graded; seen was: its exit code is 1"), "{observed}");
+    // What is fine needs no explanation.
+    assert!(matches!(verdicts(&unseen)["deploy-better"], Verdict::Passed { .. }));
 }
 
 #[test]
@@ -712,19 +756,22 @@ fn what_fails_on_our_side_is_not_graded() {
     assert!(passed(&late, "answers-fast") && is_not_graded(&slow(&late), "answers-fast"));
     // Errors that a crowded machine makes could be what an alert tells of.
     assert!(is_not_graded(&late, "burst-paged") && passed(&late, "quiet-day"));
-    let spent = |history: &History, used_ms: u64, busy_ms: u64, others_ms: u64| {
+    let spent_with = |history: &History, used_ms: u64, busy_ms: u64, others_ms: u64, stolen_ms: u64| {
         let mut history = history.clone();
         let at = history.events.iter().position(|event| event.at_ns > 10 * SECOND).expect("it is longer");
         let at_ns = history.events[at].at_ns;
-        history.events.insert(at, Event { at_ns, what: What::Spent { used_ms, of_ms: 4_000, busy_ms, others_ms } });
+        history.events.insert(at, Event { at_ns, what: What::Spent { used_ms, of_ms: 4_000, busy_ms, others_ms, stolen_ms } });
         history
     };
+    let spent = |history: &History, used_ms, busy_ms, others_ms| spent_with(history, used_ms, busy_ms, others_ms, 0);
     let with_use = |used_ms: u64| spent(&slow(&late), used_ms, 0, 0);
     // Users wait for a machine that others keep busy, though the driver may not; half a machine is enough for an exam.
     let crowded = spent(&faultless(), 1_000, 3_900, 1_000);
     assert!(unmet(&crowded).is_empty() && is_not_graded(&slow(&crowded), "answers-fast"));
     let fails = |used_ms, busy_ms, others_ms| verdicts(&spent(&slow(&faultless()), used_ms, busy_ms, others_ms))["answers-fast"] == Verdict::Failed;
     assert!(fails(2_900, 3_900, 380) && fails(1_000, 2_000, 1_000));
+    let stolen = |stolen_ms| is_not_graded(&spent_with(&slow(&faultless()), 500, 1_000, 0, stolen_ms), "answers-fast");
+    assert!((stolen(2_300), stolen(2_500)) == (false, true), "other machines on the same hardware");
     assert!(is_not_graded(&with_use(1_900), "answers-fast"));
     // Who takes the machine for itself is late by itself.
     assert!(!is_not_graded(&with_use(3_100), "answers-fast"));

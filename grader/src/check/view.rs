@@ -167,9 +167,9 @@ impl<'a> View<'a> {
                 if is_over {
                     return None;
                 }
-                let What::Spent { used_ms, of_ms, busy_ms, others_ms } = event.what else { return Some(None) };
+                let What::Spent { used_ms, of_ms, busy_ms, others_ms, stolen_ms } = event.what else { return Some(None) };
                 is_over = event.at_ns >= window.end;
-                Some((event.at_ns >= window.start).then_some(Spent { used: used_ms, of: of_ms, busy: busy_ms, others: others_ms }))
+                Some((event.at_ns >= window.start).then_some(Spent { used: used_ms, of: of_ms, busy: busy_ms, others: others_ms, stolen: stolen_ms }))
             })
             .flatten()
     }
@@ -223,13 +223,14 @@ impl<'a> View<'a> {
 }
 
 /// How the machine's processors were used for a while, in milliseconds: by the submission, of what there was; in all, and by programs of
-/// others.
+/// others; and what was stolen.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Spent {
     pub(crate) used: u64,
     pub(crate) of: u64,
     pub(crate) busy: u64,
     pub(crate) others: u64,
+    pub(crate) stolen: u64,
 }
 
 /// Latencies in microseconds, to three digits.

@@ -3,14 +3,15 @@
 //! - The wall clock. Nothing of ours reads it, but the submission's Prometheus does, and what the feature store knows is dated by it: where
 //!   someone sets it, or a machine that slept wakes up, nobody can say what an alert would have done.
 //! - The processors. Where the driver is late, somebody kept it from working: what the submission uses says whether it was the submission.
-//!   Where programs of others keep a machine busy, the submission's users wait too, though the driver, which has more weight, may not.
+//!   Where programs of others keep a machine busy, or other machines take its hardware, the submission's users wait too, though the driver,
+//!   which has more weight, may not.
 //! - The engine's disk. Engines do not limit what a container writes. What a submission writes beyond its share ends the service that
 //!   wrote it; a disk that others filled is a fault of the machine's.
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant, SystemTime};
 
-use harness::environment::{Docker, Usage};
+use harness::environment::{Docker, Usage, Whole};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::ExamError;
@@ -55,8 +56,9 @@ async fn processors(environment: &Docker, submitted: &[String], recorder: &Recor
             environment.answers().await?;
             continue;
         };
-        let (busy, others) = spent.machine.unwrap_or_default();
-        recorder.record(What::Spent { used_ms: ms(spent.used), of_ms: ms(spent.of), busy_ms: ms(busy), others_ms: ms(others) }).await?;
+        let Whole { busy, others, stolen } = spent.machine.unwrap_or_default();
+        let (busy_ms, others_ms, stolen_ms) = (ms(busy), ms(others), ms(stolen));
+        recorder.record(What::Spent { used_ms: ms(spent.used), of_ms: ms(spent.of), busy_ms, others_ms, stolen_ms }).await?;
     }
 }
 

@@ -12,4 +12,4 @@ pub use docker::{Beside, Disturbance, Docker, EnvironmentError, Fault, Input, On
 pub use lease::{Hold, Lease, Leases, Record};
 pub use past::{fill_volume, has_volume, past_volume};
 pub use sweep::{Sweep, sweep, sweep_dead};
-pub use usage::{Spent, Usage};
+pub use usage::{Spent, Usage, Whole};

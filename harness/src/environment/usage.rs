@@ -23,8 +23,8 @@ const OF_THE_KERNEL: u64 = 0x0020_0000;
 pub struct Usage {
     /// What each container had used at the last look.
     counted: HashMap<String, u64>,
-    /// What the machine had used, and what of it programs did that are neither of the environment nor of the engine.
-    machine: Option<(Machine, Duration)>,
+    /// What the machine had used, and what each process.
+    machine: Option<(Machine, HashMap<Id, u64>)>,
     looked: Instant,
 }
 
@@ -35,9 +35,19 @@ pub struct Spent {
     pub used: Duration,
     /// What there was, of all processors together.
     pub of: Duration,
-    /// What the machine used in all, and what of it others did: programs that are neither of the environment nor of the engine, and other
-    /// machines on the same hardware. Nothing where this program does not run on the engine's machine.
-    pub machine: Option<(Duration, Duration)>,
+    /// What became of the whole machine's; nothing where this program does not run on the engine's machine.
+    pub machine: Option<Whole>,
+}
+
+/// Processor time of a whole machine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Whole {
+    /// What it used.
+    pub busy: Duration,
+    /// What of that programs did that are neither of the environment nor of the engine.
+    pub others: Duration,
+    /// What other machines on the same hardware took instead.
+    pub stolen: Duration,
 }
 
 impl Default for Usage {
@@ -50,6 +60,7 @@ impl Usage {
     /// What services used since the last look.
     pub async fn look(&mut self, environment: &Docker, services: &[String]) -> Result<Spent, EnvironmentError> {
         // Before the engine is asked which containers there are: one of the environment's that is new must not pass for somebody else's.
+        let now = Instant::now();
         let (machine, processes) = (Machine::read(), processes());
         let options = ListContainersOptionsBuilder::new().all(true).build();
         let (mut ours, mut theirs) = (HashMap::new(), HashSet::new());
@@ -78,15 +89,19 @@ impl Usage {
             // A container that was started again counts from 0.
             used += if is_one { total.checked_sub(before).unwrap_or(total) } else { 0 };
         }
-        let others = processes.iter().filter(|one| one.container.as_ref().is_none_or(|id| theirs.contains(id))).map(|one| one.ticks);
-        let now = machine.filter(|machine| machine.processors == processors).map(|machine| (machine, ticks(others.sum())));
-        let machine = self.machine.zip(now).map(|((machine, others), (now, others_now))| {
-            let stolen = now.stolen.saturating_sub(machine.stolen);
-            (now.busy.saturating_sub(machine.busy) + stolen, others_now.saturating_sub(others) + stolen)
+        let is_of_others = |one: &&Process| !one.is_neutral && one.container.as_ref().is_none_or(|id| theirs.contains(id));
+        let machine = machine.filter(|machine| machine.processors == processors);
+        let spent = self.machine.take().zip(machine).map(|((before, known), now)| {
+            let since = |one: &Process| one.ticks.saturating_sub(known.get(&one.id).copied().unwrap_or(0));
+            Whole {
+                busy: now.busy.saturating_sub(before.busy),
+                others: ticks(processes.iter().filter(is_of_others).map(since).sum()),
+                stolen: now.stolen.saturating_sub(before.stolen),
+            }
         });
-        self.machine = now;
-        let of = std::mem::replace(&mut self.looked, Instant::now()).elapsed() * processors;
-        Ok(Spent { used: Duration::from_nanos(used), of, machine })
+        self.machine = machine.map(|machine| (machine, processes.into_iter().map(|one| (one.id, one.ticks)).collect()));
+        let of = now.duration_since(std::mem::replace(&mut self.looked, now)) * processors;
+        Ok(Spent { used: Duration::from_nanos(used), of, machine: spent })
     }
 }
 
@@ -118,38 +133,48 @@ impl Machine {
     }
 }
 
-/// A process that is neither the kernel's nor of an engine.
+/// A process, by its number and when it began.
+type Id = (u64, u64);
+
+/// A process as it is now.
 #[derive(Debug, PartialEq, Eq)]
 struct Process {
+    id: Id,
+    /// Whether it is the kernel's or an engine's: its work is nobody's own.
+    is_neutral: bool,
     /// The container that it is in, if it is in one.
     container: Option<String>,
-    /// What it and the children that it has waited for have used.
+    /// What it has used itself. What its children used is left out: a container that ends leaves all that it ever used to whoever waits for it.
     ticks: u64,
 }
 
-/// Every process that is neither the kernel's nor of an engine. What one has used goes on to its parent when it ends, so that the sum of all
-/// falls only where somebody does not wait for a child.
+/// Every process that there is.
 fn processes() -> Vec<Process> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| process(&entry.path())).collect()
+    let read = |folder: &Path| {
+        let stat = std::fs::read_to_string(folder.join("stat")).ok()?;
+        Process::parse(&stat, &std::fs::read_to_string(folder.join("cgroup")).ok()?)
+    };
+    entries.filter_map(|entry| read(&entry.path())).collect()
 }
 
-fn process(folder: &Path) -> Option<Process> {
-    let ticks = used(&std::fs::read_to_string(folder.join("stat")).ok()?)?;
-    Some(Process { container: container(&std::fs::read_to_string(folder.join("cgroup")).ok()?), ticks })
-}
-
-/// What a process has used, by its line in `/proc` (`proc_pid_stat(5)`).
-fn used(stat: &str) -> Option<u64> {
-    let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
-    // The kernel cuts names to fifteen letters, and `runc:[2:INIT]` is one of them.
-    let name = name.split(':').next().unwrap_or_default();
-    if !name.is_empty() && ENGINE.iter().any(|program| program.starts_with(name)) {
-        return None;
+impl Process {
+    /// A process by its files `stat` (`proc_pid_stat(5)`) and `cgroup`.
+    fn parse(stat: &str, groups: &str) -> Option<Self> {
+        let (number, rest) = stat.split_once('(')?;
+        let (name, rest) = rest.rsplit_once(')')?;
+        // The kernel cuts names to fifteen letters, and `runc:[2:INIT]` is one of them.
+        let name = name.split(':').next().unwrap_or_default();
+        let is_engine = !name.is_empty() && ENGINE.iter().any(|program| program.starts_with(name));
+        let words: Vec<u64> = rest.split_whitespace().skip(1).map(|word| word.parse().unwrap_or(0)).collect();
+        let is_neutral = is_engine || words.get(5)? & OF_THE_KERNEL != 0;
+        Some(Self {
+            id: (number.trim().parse().ok()?, *words.get(18)?),
+            is_neutral,
+            container: container(groups),
+            ticks: words.get(10)? + words.get(11)?,
+        })
     }
-    let words: Vec<u64> = rest.split_whitespace().skip(1).map(|word| word.parse().unwrap_or(0)).collect();
-    let of_the_kernel = words.get(5)? & OF_THE_KERNEL != 0;
-    (!of_the_kernel).then(|| words.get(10..14)).flatten().map(|times| times.iter().sum())
 }
 
 /// The container that a process is in, by the names of its control groups: the last of sixty-four hexadecimal digits in any.
@@ -168,10 +193,15 @@ mod tests {
         let machine = Machine::parse(stat).expect("it is one");
         assert_eq!((machine.processors, machine.busy, machine.stolen), (2, TICK * 153, TICK * 9));
         assert!(Machine::parse("").is_none());
-        let process = |name: &str, flags: u64| format!("7 ({name}) S 1 7 7 0 -1 {flags} 1 2 3 4 50 6 700 8 20 0 1 0 99 1 2");
-        assert_eq!((used(&process("sh", 4_194_560)), used(&process("a) (b", 0))), (Some(764), Some(764)));
-        assert_eq!(["containerd-shim", "runc:[2:INIT]", "docker"].map(|name| used(&process(name, 0))), [None; 3]);
-        assert_eq!((used(&process("kworker/0:1", OF_THE_KERNEL)), used("7 (sh)")), (None, None));
+        let process = |name: &str, flags: u64| {
+            let stat = format!("7 ({name}) S 1 7 7 0 -1 {flags} 1 2 3 4 50 6 700 8 20 0 1 0 99 1 2");
+            Process::parse(&stat, "0::/").expect("it is one")
+        };
+        let shell = process("sh", 4_194_560);
+        assert_eq!((shell.id, shell.ticks, shell.is_neutral), ((7, 99), 56, false));
+        let neutral = |name: &str, flags: u64| process(name, flags).is_neutral;
+        assert!(["containerd-shim", "runc:[2:INIT]", "docker"].iter().all(|name| neutral(name, 0)) && neutral("kworker/0:1", OF_THE_KERNEL));
+        assert!(!neutral("a) (b", 0) && !neutral("", 0) && Process::parse("7 (sh)", "").is_none());
     }
 
     #[test]

@@ -124,6 +124,8 @@ fn alerts_end_with_their_incident() {
     assert_eq!(judged(&[]), PASSED, "of what nobody is told nothing could end");
     let burst = |until: f64| verdict(&with_alerts("error-burst", &[page("Burn").until(until)]), "alerts-resolve");
     assert_eq!((burst(80.0), burst(81.0)), (PASSED, five_of_six));
+    let both = [page("Burn").with(&[("severity", "page")]).until(70.0), ticket("Burn").with(&[("severity", "ticket")]).at(5.0)];
+    assert_eq!(verdict(&with_alerts("error-burst", &both), "alerts-resolve"), PASSED, "one of the same name and another urgency may go on");
     let silent = replayed(|lines| lines.retain(|line| !matches!(line, Line::Notification(_))));
     assert_eq!(verdict(&silent, "alerts-resolve"), Verdict::Failed);
 }
