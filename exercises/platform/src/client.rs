@@ -91,22 +91,24 @@ async fn open(request: &Request, content: &str, at_most: u64) -> Result<(hyper::
     }
 }
 
+/// Names and ports, and where they were last.
+type Known = HashMap<(String, u16), Vec<SocketAddr>>;
+
 /// Where a name is. Names are resolved by the container engine: one that is held up for a moment must not pass for a deployment that is not
 /// there, so what was last known stands in for an answer that takes long. One that says that there is no such name is believed.
 async fn addresses(host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
-    static KNOWN: LazyLock<Mutex<HashMap<(String, u16), Vec<SocketAddr>>>> = LazyLock::new(Mutex::default);
+    static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
     let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     let name = (host.to_owned(), port);
     let mut lookup = pin!(tokio::net::lookup_host((host, port)));
-    let found = match timeout(PROMPT, &mut lookup).await {
-        Ok(found) => found?,
-        Err(_) => {
-            let last = known().get(&name).cloned();
-            match last {
-                Some(last) => return Ok(last),
-                None => lookup.await?,
-            }
+    let found = if let Ok(found) = timeout(PROMPT, &mut lookup).await {
+        found?
+    } else {
+        let last = known().get(&name).cloned();
+        if let Some(last) = last {
+            return Ok(last);
         }
+        lookup.await?
     };
     let found: Vec<SocketAddr> = found.collect();
     known().insert(name, found.clone());
