@@ -21,7 +21,14 @@ pub fn exercises(folder: &Path, cut: &[Cut<'_>]) -> PathBuf {
     for part in ["platform/src", "platform/images", "model-down/images", "model-down/reference"] {
         copy(&original.join(part), &folder.join(part));
     }
-    for file in ["platform/Cargo.toml", "platform/Cargo.lock", "model-down/exercise.yaml", "model-down/contract.yaml", "model-down/brief.md"] {
+    for file in [
+        "platform/Cargo.toml",
+        "platform/Cargo.lock",
+        "model-down/exercise.yaml",
+        "model-down/contract.yaml",
+        "model-down/past.yaml",
+        "model-down/brief.md",
+    ] {
         std::fs::copy(original.join(file), folder.join(file)).expect("writable");
     }
     // What its breaks fail is not asked.
