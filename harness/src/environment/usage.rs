@@ -140,7 +140,7 @@ type Id = (u64, u64);
 #[derive(Debug, PartialEq, Eq)]
 struct Process {
     id: Id,
-    /// Whether it is the kernel's or an engine's: its work is nobody's own.
+    /// Whether it is the kernel's, an engine's or this program: a submission may be what keeps it busy.
     is_neutral: bool,
     /// The container that it is in, if it is in one.
     container: Option<String>,
@@ -167,13 +167,9 @@ impl Process {
         let name = name.split(':').next().unwrap_or_default();
         let is_engine = !name.is_empty() && ENGINE.iter().any(|program| program.starts_with(name));
         let words: Vec<u64> = rest.split_whitespace().skip(1).map(|word| word.parse().unwrap_or(0)).collect();
-        let is_neutral = is_engine || words.get(5)? & OF_THE_KERNEL != 0;
-        Some(Self {
-            id: (number.trim().parse().ok()?, *words.get(18)?),
-            is_neutral,
-            container: container(groups),
-            ticks: words.get(10)? + words.get(11)?,
-        })
+        let id: Id = (number.trim().parse().ok()?, *words.get(18)?);
+        let is_neutral = is_engine || words.get(5)? & OF_THE_KERNEL != 0 || id.0 == u64::from(std::process::id());
+        Some(Self { id, is_neutral, container: container(groups), ticks: words.get(10)? + words.get(11)? })
     }
 }
 
@@ -201,6 +197,8 @@ mod tests {
         assert_eq!((shell.id, shell.ticks, shell.is_neutral), ((7, 99), 56, false));
         let neutral = |name: &str, flags: u64| process(name, flags).is_neutral;
         assert!(["containerd-shim", "runc:[2:INIT]", "docker"].iter().all(|name| neutral(name, 0)) && neutral("kworker/0:1", OF_THE_KERNEL));
+        let this = format!("{} (grader) S 1 7 7 0 -1 0 1 2 3 4 50 6 700 8 20 0 1 0 99 1 2", std::process::id());
+        assert!(Process::parse(&this, "0::/").is_some_and(|this| this.is_neutral));
         assert!(!neutral("a) (b", 0) && !neutral("", 0) && Process::parse("7 (sh)", "").is_none());
     }
 
