@@ -92,7 +92,13 @@ impl Usage {
         let is_of_others = |one: &&Process| !one.is_neutral && one.container.as_ref().is_none_or(|id| theirs.contains(id));
         let machine = machine.filter(|machine| machine.processors == processors);
         let spent = self.machine.take().zip(machine).map(|((before, known), now)| {
-            let since = |one: &Process| one.ticks.saturating_sub(known.get(&one.id).copied().unwrap_or(0));
+            // One that was not seen the last time and began before that has escaped that look: what it has used since nobody knows.
+            let newest = known.keys().map(|(_, began)| *began).max().unwrap_or(u64::MAX);
+            let since = |one: &Process| match known.get(&one.id) {
+                Some(before) => one.ticks.saturating_sub(*before),
+                None if one.id.1 >= newest => one.ticks,
+                None => 0,
+            };
             Whole {
                 busy: now.busy.saturating_sub(before.busy),
                 others: ticks(processes.iter().filter(is_of_others).map(since).sum()),
