@@ -156,8 +156,8 @@ fn loaded(exercise: &Exercise) -> Result<(Exam, Rubric), CliError> {
     let rubric = Rubric::parse(&exercise.checks.name, &exercise.checks.text, &exam, &exercise.requirements).map_err(CliError::Rules)?;
     // The points of a check that is not there would never be found.
     let file = |id: &str| exercise.dir.join("breaks").join(format!("{id}.yaml"));
-    let unknown: Vec<Problem> = exercise.breaks.values().flat_map(|one| rubric.unknown(one.fails.iter(), &file(&one.id))).collect();
-    let unknown: Vec<Problem> = unknown.into_iter().chain(rubric.unasked(exercise)).collect();
+    let unknown = exercise.breaks.values().flat_map(|one| rubric.unknown(one.fails.iter(), &file(&one.id)));
+    let unknown: Vec<Problem> = unknown.chain(rubric.unasked(exercise)).collect();
     if unknown.is_empty() { Ok((exam, rubric)) } else { Err(CliError::Rules(Problems(unknown))) }
 }
 

@@ -67,7 +67,7 @@ impl Docker {
         Ok(())
     }
 
-    pub(super) async fn containers(&self, sizes: bool) -> Result<Vec<bollard::models::ContainerSummary>, EnvironmentError> {
+    async fn containers(&self, sizes: bool) -> Result<Vec<bollard::models::ContainerSummary>, EnvironmentError> {
         let filters = HashMap::from([("label", vec![format!("com.docker.compose.project={}", self.project)])]);
         let options = ListContainersOptionsBuilder::new().all(true).size(sizes).filters(&filters).build();
         Ok(self.engine.api.list_containers(Some(options)).await?)

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use bollard::models::VolumeCreateRequest;
-use bollard::query_parameters::{RemoveContainerOptions, RemoveVolumeOptions};
+use bollard::query_parameters::{RemoveContainerOptionsBuilder, RemoveVolumeOptions};
 use jiff::Timestamp;
 
 use super::docker::EnvironmentError;
@@ -42,7 +42,7 @@ pub async fn fill_volume(
 ) -> Result<Timestamp, EnvironmentError> {
     // Whoever was interrupted while filling it may have left the container for a moment.
     let filling = format!("{name}-filling");
-    let force = RemoveContainerOptions { force: true, ..RemoveContainerOptions::default() };
+    let force = RemoveContainerOptionsBuilder::new().force(true).build();
     match engine.api.remove_container(&filling, Some(force)).await {
         Ok(()) | Err(bollard::errors::Error::DockerResponseServerError { status_code: 404 | 409, .. }) => {}
         Err(error) => return Err(error.into()),
