@@ -97,10 +97,15 @@ fn held_up(view: &View<'_>, exam: &Exam) -> Option<String> {
 
 /// The count in which others left a submission the least.
 fn crowded(view: &View<'_>) -> Option<String> {
-    let shares = view.spent().map(|spent| (part(spent.busy, spent.of), part(spent.others, spent.of)));
-    let crowded = shares.filter(|(busy, others)| *busy > BUSY && *others > OTHERS);
-    if let Some((busy, others)) = crowded.max_by(|(_, one), (_, other)| one.total_cmp(other)) {
-        return Some(format!("the machine was busy {} of the time for seconds, with programs of others for {}", percent(busy), percent(others)));
+    let shares = view.spent().map(|spent| (part(spent.busy, spent.of), part(spent.others, spent.of), spent.most));
+    let crowded = shares.filter(|(busy, others, _)| *busy > BUSY && *others > OTHERS);
+    if let Some((busy, others, most)) = crowded.max_by(|(_, one, _), (_, other, _)| one.total_cmp(other)) {
+        let most = most.map(|most| format!(", above all `{most}`")).unwrap_or_default();
+        return Some(format!(
+            "the machine was busy {} of the time for seconds, with programs of others for {}{most}",
+            percent(busy),
+            percent(others)
+        ));
     }
     let stolen = view.spent().map(|spent| part(spent.stolen, spent.of)).max_by(f64::total_cmp).filter(|stolen| *stolen > STOLEN)?;
     Some(format!("other machines on the same hardware took {} of the processors' time for seconds", percent(stolen)))

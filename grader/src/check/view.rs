@@ -158,7 +158,7 @@ impl<'a> View<'a> {
 
     /// How the machine's processors were used in the phase. A count is of the time since the one before it, so the first after the end
     /// of the phase belongs to it as well.
-    pub(crate) fn spent(&self) -> impl Iterator<Item = Spent> + use<'a> {
+    pub(crate) fn spent(&self) -> impl Iterator<Item = Spent<'a>> + use<'a> {
         let window = self.window.clone();
         let mut is_over = false;
         self.history.events[self.span.start..]
@@ -167,9 +167,10 @@ impl<'a> View<'a> {
                 if is_over {
                     return None;
                 }
-                let What::Spent { used_ms, of_ms, busy_ms, others_ms, stolen_ms } = event.what else { return Some(None) };
+                let What::Spent { used_ms, of_ms, busy_ms, others_ms, most, stolen_ms } = &event.what else { return Some(None) };
                 is_over = event.at_ns >= window.end;
-                Some((event.at_ns >= window.start).then_some(Spent { used: used_ms, of: of_ms, busy: busy_ms, others: others_ms, stolen: stolen_ms }))
+                let (used, of, busy, others, stolen) = (*used_ms, *of_ms, *busy_ms, *others_ms, *stolen_ms);
+                Some((event.at_ns >= window.start).then_some(Spent { used, of, busy, others, most: most.as_deref(), stolen }))
             })
             .flatten()
     }
@@ -223,13 +224,14 @@ impl<'a> View<'a> {
 }
 
 /// How the machine's processors were used for a while, in milliseconds: by the submission, of what there was; in all, and by programs of
-/// others; and what was stolen.
+/// others, with the name of the one that used the most; and what was stolen.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Spent {
+pub(crate) struct Spent<'a> {
     pub(crate) used: u64,
     pub(crate) of: u64,
     pub(crate) busy: u64,
     pub(crate) others: u64,
+    pub(crate) most: Option<&'a str>,
     pub(crate) stolen: u64,
 }
 

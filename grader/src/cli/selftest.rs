@@ -166,7 +166,7 @@ impl Arguments {
         if self.json {
             output::print(json!({
                 "id": cell.id, "level": cell.level.name(), "seconds": held.entry.seconds, "agrees": held.differences.is_empty(),
-                "differences": held.differences, "not_graded": held.not_graded(), "report": place,
+                "differences": held.differences, "not_graded": held.not_graded(), "attempts": held.entry.attempts, "report": place,
             }))?;
             return Ok(());
         }
@@ -189,12 +189,23 @@ struct Proof<'a> {
 }
 
 impl Proof<'_> {
-    /// A cell's recording, made now where there is none; nothing where it cannot be made, which is said.
-    async fn held<'c>(&self, cell: &'c Cell, stop: &mut Stop, tell: impl FnOnce()) -> Result<Option<Held<'c>>, CliError> {
+    /// A cell's recording, made now where there is none, and once more where the first says too little; nothing where it cannot be made, which is
+    /// said.
+    async fn held<'c>(&self, cell: &'c Cell, stop: &mut Stop, tell: impl Fn()) -> Result<Option<Held<'c>>, CliError> {
         if let Some(held) = self.known(cell) {
             return Ok(Some(held));
         }
         tell();
+        let first = self.made(cell, stop).await?;
+        if first.as_ref().is_none_or(|held| !held.is_open) {
+            return Ok(first);
+        }
+        output::say(format_args!("grader: {}: not all of it was graded; it is held again, which its page counts", cell.id));
+        tell();
+        self.made(cell, stop).await
+    }
+
+    async fn made<'c>(&self, cell: &'c Cell, stop: &mut Stop) -> Result<Option<Held<'c>>, CliError> {
         match hold(cell, &self.means, stop).await {
             Ok(entry) => self.judged(cell, entry).map(Some),
             Err(HoldError::Interrupted(interrupt)) => Err(interrupt.into()),
@@ -219,10 +230,9 @@ impl Proof<'_> {
         held.entry.replayed.as_ref().is_none_or(is_of_this).then_some(held)
     }
 
-    /// The same, unless it says too little: what was not graded, or was refused though nobody expects that, is recorded again.
+    /// The same, unless it says too little: then it is recorded again. What differs stays.
     fn known<'c>(&self, cell: &'c Cell) -> Option<Held<'c>> {
-        let says_all = |held: &Held<'_>| held.not_graded() == 0 && (held.entry.refused.is_none() || held.differences.is_empty());
-        self.recorded(cell).filter(says_all)
+        self.recorded(cell).filter(|held| !held.is_open && (held.entry.refused.is_none() || held.differences.is_empty()))
     }
 }
 

@@ -56,9 +56,9 @@ async fn processors(environment: &Docker, submitted: &[String], recorder: &Recor
             environment.answers().await?;
             continue;
         };
-        let Whole { busy, others, stolen } = spent.machine.unwrap_or_default();
+        let Whole { busy, others, most, stolen } = spent.machine.unwrap_or_default();
         let (busy_ms, others_ms, stolen_ms) = (ms(busy), ms(others), ms(stolen));
-        recorder.record(What::Spent { used_ms: ms(spent.used), of_ms: ms(spent.of), busy_ms, others_ms, stolen_ms }).await?;
+        recorder.record(What::Spent { used_ms: ms(spent.used), of_ms: ms(spent.of), busy_ms, others_ms, most, stolen_ms }).await?;
     }
 }
 

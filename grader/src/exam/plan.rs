@@ -626,6 +626,32 @@ mod tests {
     }
 
     #[test]
+    fn whoever_counts_back_from_the_champion_is_never_right() {
+        let exam = Exam::parse("exam.yaml", &flagship()).expect("it is right");
+        for seed in 0..100 {
+            let mut random = harness::exercise::Seed::new(&format!("seed-{seed}")).expect("it is one").stream("x", "y");
+            let (mut newest, mut latest_is_good, mut champion, mut before, mut rolled_back) = (100_u64, false, 100_u64, None, 0);
+            for step in exam.order(&mut random).into_iter().flat_map(|phase| &phase.steps) {
+                match step {
+                    Step::Publish { artifact, digest } => {
+                        newest += 1;
+                        latest_is_good = artifact.starts_with("good") && *digest == Digest::Right;
+                    }
+                    Step::Deploy { version: Deployed::Latest } if latest_is_good => before = Some(std::mem::replace(&mut champion, newest)),
+                    Step::Rollback {} => {
+                        let Some(to) = before.take() else { continue };
+                        assert_ne!(to, champion - 1, "seed {seed}");
+                        champion = to;
+                        rolled_back += 1;
+                    }
+                    _ => {}
+                }
+            }
+            assert_eq!(rolled_back, 2, "seed {seed}");
+        }
+    }
+
+    #[test]
     fn a_step_that_the_contract_has_nothing_for_names_its_place() {
         let mut exercise = model_down();
         assert!(Exam::of(&exercise).is_ok());

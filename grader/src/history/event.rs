@@ -225,6 +225,9 @@ pub enum What {
         /// Milliseconds of these that programs used which are neither of the exam's environment nor of the engine.
         #[serde(default)]
         others_ms: u64,
+        /// The name of the one of these programs that used the most, as the kernel has it.
+        #[serde(default)]
+        most: Option<String>,
         /// Milliseconds that other machines on the same hardware took.
         #[serde(default)]
         stolen_ms: u64,

@@ -8,22 +8,12 @@ use crate::report::{CheckReport, Report};
 
 /// Everything in which a report differs from what a cell expects; nothing where they agree.
 pub fn differences(cell: &Cell, report: &Report, rubric: &Rubric) -> Vec<String> {
-    let find = |id: &str| rubric.checks.iter().find(|check| check.id == id);
-    // What is replayed on the reference's recording says nothing of the rest.
-    let is_said = |check: &&CheckReport| cell.level != Level::Replay || find(&check.id).is_some_and(Check::is_replayed);
-    let said: Vec<&CheckReport> = report.checks.iter().filter(is_said).collect();
-    let mut differences = Vec::new();
-    for check in &said {
+    let different = |check: &&CheckReport| {
         let wanted = wanted(cell, check);
-        let is_as_wanted = match check.word.as_str() {
-            word @ ("failed" | "partly") => word == wanted || find(&check.id).is_some_and(|check| is_explained(cell, check, rubric)),
-            word => word == wanted,
-        };
-        if !is_as_wanted {
-            differences.push(format!("`{}` is {}, and not {wanted}: {}{}", check.id, check.word, check.observed, evidence(check)));
-        }
-    }
-    let judged: BTreeSet<&str> = said.iter().map(|check| check.id.as_str()).collect();
+        format!("`{}` is {}, and not {wanted}: {}{}", check.id, check.word, check.observed, evidence(check))
+    };
+    let mut differences: Vec<String> = different_checks(cell, report, rubric).map(|check| different(&check)).collect();
+    let judged: BTreeSet<&str> = said(cell, report, rubric).map(|check| check.id.as_str()).collect();
     let missing = cell.expected.fails.iter().filter(|id| !judged.contains(id.as_str()));
     differences.extend(missing.map(|id| format!("`{id}` was not asked, though it is expected to fail")));
     if let (Some(score), Level::Full | Level::Permuted) = (cell.expected.score, &cell.level)
@@ -32,6 +22,32 @@ pub fn differences(cell: &Cell, report: &Report, rubric: &Rubric) -> Vec<String>
         differences.push(format!("the score is {}, and not {score}", report.score_text()));
     }
     differences
+}
+
+/// Whether a report leaves open what a cell expects: some of it was not graded, and nothing that was is otherwise.
+pub fn is_open(cell: &Cell, report: &Report, rubric: &Rubric) -> bool {
+    report.checks.iter().any(is_not_graded) && different_checks(cell, report, rubric).all(is_not_graded)
+}
+
+pub fn is_not_graded(check: &CheckReport) -> bool {
+    check.word == "not graded"
+}
+
+/// The checks of a report that a cell says something of: what is replayed on the reference's recording says nothing of the rest.
+fn said<'a>(cell: &Cell, report: &'a Report, rubric: &Rubric) -> impl Iterator<Item = &'a CheckReport> {
+    report.checks.iter().filter(move |check| cell.level != Level::Replay || find(&check.id, rubric).is_some_and(Check::is_replayed))
+}
+
+/// Those that came out otherwise than a cell expects.
+fn different_checks<'a>(cell: &Cell, report: &'a Report, rubric: &Rubric) -> impl Iterator<Item = &'a CheckReport> {
+    said(cell, report, rubric).filter(move |check| match (check.word.as_str(), wanted(cell, check)) {
+        (word @ ("failed" | "partly"), wanted) => word != wanted && find(&check.id, rubric).is_none_or(|check| !is_explained(cell, check, rubric)),
+        (word, wanted) => word != wanted,
+    })
+}
+
+fn find<'a>(id: &str, rubric: &'a Rubric) -> Option<&'a Check> {
+    rubric.checks.iter().find(|check| check.id == id)
 }
 
 fn wanted(cell: &Cell, check: &CheckReport) -> &'static str {

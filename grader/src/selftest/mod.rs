@@ -9,7 +9,6 @@ mod hold;
 mod ledger;
 mod page;
 
-pub use agree::differences;
 pub use cell::{Cell, Expected, Level, cells};
 pub use hold::{HoldError, Means, Stop, hold, of_today};
 pub use ledger::{Entry, Key, Ledger, LedgerError};

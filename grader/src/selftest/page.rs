@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 
 use harness::exercise::Exercise;
 
-use super::{Cell, Entry, Level, differences};
+use super::agree::{differences, is_not_graded, is_open};
+use super::{Cell, Entry, Level};
 use crate::check::{Check, Rubric};
 use crate::exam::{Exam, QUIET};
 use crate::history::{History, Line};
@@ -41,6 +42,8 @@ pub struct Held<'a> {
     pub report: Option<Report>,
     /// In what it differs from what is expected.
     pub differences: Vec<String>,
+    /// Whether it must be held again to say something: not all of it was graded, and what was does not differ.
+    pub is_open: bool,
 }
 
 /// Which machine a ledger is of.
@@ -63,12 +66,13 @@ impl<'a> Held<'a> {
             (None, None, Some(report)) => differences(cell, report, rubric),
             (None, None, None) => vec!["there is no recording".to_owned()],
         };
-        Ok(Self { cell, entry, history, report, differences })
+        let is_open = report.as_ref().is_some_and(|report| is_open(cell, report, rubric));
+        Ok(Self { cell, entry, history, report, differences, is_open })
     }
 
     /// How many of its checks were not graded.
     pub fn not_graded(&self) -> usize {
-        self.report.iter().flat_map(|report| &report.checks).filter(|check| check.word == "not graded").count()
+        self.report.iter().flat_map(|report| &report.checks).filter(|check| is_not_graded(check)).count()
     }
 }
 

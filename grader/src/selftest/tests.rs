@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use harness::compose::vet;
 
+use super::agree::{differences, is_open};
 use super::*;
 use crate::check::Rubric;
 use crate::check::tests::model_down;
@@ -94,6 +95,11 @@ fn what_differs_is_named_with_what_was_seen() {
     // A break names all that it fails; a cheat needs not name what follows from it.
     let follows = |id: &str| if id == "kill-correct" { "failed" } else { fails(id) };
     assert_eq!(differences(flip, &report(follows), &rubric).len(), 1);
+    // What was not graded may be held again, unless something else contradicts: no run is picked.
+    let open = |id: &str| if flip.expected.fails.contains(id) { "not graded" } else { "passed" };
+    assert!(is_open(flip, &report(open), &rubric) && !differences(flip, &report(open), &rubric).is_empty());
+    let both = |id: &str| if id == "kill-correct" { "failed" } else { open(id) };
+    assert!(!is_open(flip, &report(both), &rubric) && !is_open(flip, &report(fails), &rubric));
     let half = cell(&cells, "cheat/half-right");
     let follows = |id: &str| if matches!(id, "answers-correct" | "kill-correct") { "failed" } else { "passed" };
     assert_eq!(differences(half, &report(follows), &rubric), Vec::<String>::new());

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{CliError, status};
-use crate::compose::{Images, cage, past_of, vet};
+use crate::compose::{Images, Vetted, cage, past_of, vet};
 use crate::engine::Engine;
 use crate::environment::{Docker, Hold, Lease, Leases, Sweep, Wait, fill_volume, has_volume, past_volume, sweep, sweep_dead};
 use crate::exercise::{Exercise, Files, Key, RECORDED_FILE, Seed, VARIANT_FILE, Variant, VariantError, VariantFile, render_workspace};
@@ -177,10 +177,12 @@ async fn start(
 ) -> Result<String, CliError> {
     progress.step("reading the workspace");
     let files = submission::read(dir)?.files;
+    // What is refused leaves nothing behind.
+    let vetted = vet(&files, &exercise.manifest).map_err(CliError::Policy)?;
     let images = images::ensure(engine, exercise, progress).await?;
     let owner = leases.owner().map_err(CliError::Leases)?;
     let past = past(engine, exercise, &images, lease, &owner, dir, progress).await?;
-    harden(exercise, &files, &images, lease, &owner, past.as_deref(), dir)?;
+    harden(exercise, &vetted, &images, lease, &owner, past.as_deref(), dir)?;
     progress.step("starting the environment");
     let docker = Docker::new(engine.clone(), &lease.record.project, &lease.record.id, dir.to_owned());
     docker.up().await?;
@@ -225,9 +227,8 @@ async fn past(
 }
 
 /// Writes the generated part of the workspace: what plain `docker compose` reads beside the candidate's own file.
-fn harden(exercise: &Exercise, files: &Files, images: &Images, lease: &Lease, owner: &str, past: Option<&str>, dir: &Path) -> Result<(), CliError> {
-    let vetted = vet(files, &exercise.manifest).map_err(CliError::Policy)?;
-    let cage = cage(&vetted, &exercise.manifest, &exercise.contract, images, &lease.ownership(owner), past);
+fn harden(exercise: &Exercise, vetted: &Vetted, images: &Images, lease: &Lease, owner: &str, past: Option<&str>, dir: &Path) -> Result<(), CliError> {
+    let cage = cage(vetted, &exercise.manifest, &exercise.contract, images, &lease.ownership(owner), past);
     std::fs::write(dir.join(CAGE_FILE), cage).map_err(CliError::file(&dir.join(CAGE_FILE)))?;
     let path = dir.join(ENV_FILE);
     let old = match std::fs::read_to_string(&path) {

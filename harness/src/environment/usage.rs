@@ -29,7 +29,7 @@ pub struct Usage {
 }
 
 /// Processor time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spent {
     /// What the services used.
     pub used: Duration,
@@ -40,12 +40,14 @@ pub struct Spent {
 }
 
 /// Processor time of a whole machine.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Whole {
     /// What it used.
     pub busy: Duration,
     /// What of that programs did that are neither of the environment nor of the engine.
     pub others: Duration,
+    /// The name of the one among these that used the most, as the kernel has it; nothing where none used any.
+    pub most: Option<String>,
     /// What other machines on the same hardware took instead.
     pub stolen: Duration,
 }
@@ -99,9 +101,11 @@ impl Usage {
                 None if one.id.1 >= newest => one.ticks,
                 None => 0,
             };
+            let others = || processes.iter().filter(is_of_others).map(|one| (since(one), &one.name)).filter(|(ticks, _)| *ticks > 0);
             Whole {
                 busy: now.busy.saturating_sub(before.busy),
-                others: ticks(processes.iter().filter(is_of_others).map(since).sum()),
+                others: ticks(others().map(|(ticks, _)| ticks).sum()),
+                most: others().max().map(|(_, name)| name.clone()),
                 stolen: now.stolen.saturating_sub(before.stolen),
             }
         });
@@ -146,6 +150,8 @@ type Id = (u64, u64);
 #[derive(Debug, PartialEq, Eq)]
 struct Process {
     id: Id,
+    /// What it is called: the first fifteen letters of its program's name, unless it said otherwise.
+    name: String,
     /// Whether it is the kernel's, an engine's or this program: a submission may be what keeps it busy.
     is_neutral: bool,
     /// The container that it is in, if it is in one.
@@ -175,7 +181,7 @@ impl Process {
         let words: Vec<u64> = rest.split_whitespace().skip(1).map(|word| word.parse().unwrap_or(0)).collect();
         let id: Id = (number.trim().parse().ok()?, *words.get(18)?);
         let is_neutral = is_engine || words.get(5)? & OF_THE_KERNEL != 0 || id.0 == u64::from(std::process::id());
-        Some(Self { id, is_neutral, container: container(groups), ticks: words.get(10)? + words.get(11)? })
+        Some(Self { id, name: name.to_owned(), is_neutral, container: container(groups), ticks: words.get(10)? + words.get(11)? })
     }
 }
 
@@ -200,7 +206,7 @@ mod tests {
             Process::parse(&stat, "0::/").expect("it is one")
         };
         let shell = process("sh", 4_194_560);
-        assert_eq!((shell.id, shell.ticks, shell.is_neutral), ((7, 99), 56, false));
+        assert_eq!((shell.id, &*shell.name, shell.ticks, shell.is_neutral), ((7, 99), "sh", 56, false));
         let neutral = |name: &str, flags: u64| process(name, flags).is_neutral;
         assert!(["containerd-shim", "runc:[2:INIT]", "docker"].iter().all(|name| neutral(name, 0)) && neutral("kworker/0:1", OF_THE_KERNEL));
         let this = format!("{} (grader) S 1 7 7 0 -1 0 1 2 3 4 50 6 700 8 20 0 1 0 99 1 2", std::process::id());
