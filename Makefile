@@ -83,7 +83,7 @@ deny:
 # Reference, breaks, alternatives, cheats: two and a half hours, RUNS times the reference and an untouched variant. What is recorded is
 # not recorded again.
 selftest: setup build
-	$(GRADER) selftest $(EXERCISE) --runs $(RUNS) $(if $(filter model-down,$(EXERCISE)),--page docs/validity.md)
+	$(GRADER) selftest $(EXERCISE) --runs $(RUNS) $(if $(filter model-down,$(EXERCISE)),--rows docs/validity.jsonl --page docs/validity.md)
 
 # A part of `make test`, which writes its figures.
 fidelity: setup build

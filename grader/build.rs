@@ -20,18 +20,26 @@ const SOURCES: [&str; 11] = [
     "harness/src/submission",
 ];
 
+/// What decides what a recording comes to, beside what the exercise says.
+const JUDGES: [&str; 3] = ["grader/src/check", "grader/src/score", "grader/src/selftest/agree.rs"];
+
 fn main() {
+    println!("cargo::rustc-env=MODELDOWN_RECORDER={}", digest(&SOURCES));
+    println!("cargo::rustc-env=MODELDOWN_JUDGES={}", digest(&JUDGES));
+}
+
+/// The first letters of the digest of what lies below some paths.
+fn digest(sources: &[&str]) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut digest = Sha256::new();
-    for source in SOURCES {
+    for source in sources {
         println!("cargo::rerun-if-changed=../{source}");
         for file in files(&root.join(source)) {
             digest.update(file.strip_prefix(&root).unwrap_or(&file).to_string_lossy().as_bytes());
             digest.update(std::fs::read(&file).unwrap_or_default());
         }
     }
-    let digest = digest.finalize().iter().take(6).fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
-    println!("cargo::rustc-env=MODELDOWN_RECORDER={digest}");
+    digest.finalize().iter().take(6).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// A file, or every file below a folder, in an order that is always the same.

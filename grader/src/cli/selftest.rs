@@ -1,5 +1,6 @@
 //! `grader selftest`
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -15,7 +16,9 @@ use serde_json::json;
 use super::{CliError, loaded};
 use crate::check::Rubric;
 use crate::history::History;
-use crate::selftest::{Cell, Entry, Held, HoldError, KINDS, Ledger, Level, Machine, Means, Stop, cells, hold, of_today, page};
+use crate::selftest::{
+    Cell, Entry, Held, HoldError, KINDS, Ledger, Level, Machine, Means, Row, Stop, cells, hold, of_today, page, rows, version, write_rows,
+};
 
 /// The cell whose recording others are replayed on.
 const REFERENCE: &str = "reference/01";
@@ -26,7 +29,7 @@ Examples:
   grader selftest model-down --list
   grader selftest model-down 'break/*' 'cheat/*'
   grader selftest model-down --shard 1/3
-  grader selftest model-down --runs 20 --page docs/validity.md
+  grader selftest model-down --runs 20 --rows docs/validity.jsonl --page docs/validity.md
 
 Exit codes: 0 everything agrees with what the exercise says, 1 something
 differs, 4 something could not be recorded or was not graded")]
@@ -50,7 +53,11 @@ pub(super) struct Arguments {
     /// Lists the submissions, and runs nothing.
     #[arg(long)]
     list: bool,
-    /// Writes what the ledger holds as a page of Markdown.
+    /// What became of submissions on other machines and days, a JSON object a line: what it says of this version is not held again, and what is
+    /// held now is added to it.
+    #[arg(long, value_name = "FILE")]
+    rows: Option<PathBuf>,
+    /// Writes what is known as a page of Markdown.
     #[arg(long, value_name = "FILE")]
     page: Option<PathBuf>,
     /// Writes JSON.
@@ -95,15 +102,18 @@ impl Arguments {
         if exam.replay.is_some() {
             images::replay(&engine, &exercises, &progress).await?;
         }
-        let mut work = chosen.clone();
         let reference = all.iter().find(|cell| cell.id == REFERENCE);
+        let history = self.history.clone().or_else(|| Some(ledger.place(reference?).join("history"))).unwrap_or_default();
+        let rows = self.rows.as_deref().map(rows).transpose()?.unwrap_or_default();
+        let means = Means { exercise: &exercise, exercises: &exercises, ledger: &ledger, history: &history };
+        let mut proof = Proof { rubric: &rubric, rows, means };
+        let mut work = chosen.clone();
         // What is replayed on its recording comes after it, and brings it along.
-        if self.history.is_none() && chosen.iter().any(|cell| cell.level == Level::Replay) {
+        if self.history.is_none() && chosen.iter().any(|cell| cell.level == Level::Replay && proof.known(cell).is_none()) {
             work.retain(|cell| cell.id != REFERENCE);
             work.splice(0..0, reference);
+            proof.rows.remove(REFERENCE);
         }
-        let history = self.history.clone().or_else(|| Some(ledger.place(reference?).join("history"))).unwrap_or_default();
-        let proof = Proof { rubric: &rubric, means: Means { exercise: &exercise, exercises: &exercises, ledger: &ledger, history: &history } };
         let (mut different, mut unknown, mut stop) = (0, 0, Stop::default());
         for (index, cell) in work.iter().enumerate() {
             let told = || progress.step(format!("{} of {}: {} ({})", index + 1, work.len(), cell.id, cell.level.name()));
@@ -111,16 +121,20 @@ impl Arguments {
                 unknown += 1;
                 continue;
             };
-            match (held.not_graded(), held.differences.is_empty()) {
+            match (held.row.not_graded(), held.row.differences.is_empty()) {
                 (1.., _) => unknown += 1,
                 (0, false) => different += 1,
                 (0, true) => {}
             }
             self.tell(&held, &ledger)?;
+            proof.rows.insert(cell.id.clone(), held.row);
+            if let Some(file) = &self.rows {
+                write_rows(file, &proof.rows)?;
+            }
         }
         progress.done();
         if let Some(file) = &self.page {
-            let held: Vec<Held<'_>> = all.iter().filter_map(|cell| proof.recorded(cell)).collect();
+            let held: Vec<Held<'_>> = all.iter().filter_map(|cell| proof.told(cell)).collect();
             std::fs::write(file, page(&exercise, &exam, &rubric, &held, &all, &machine(&engine))).map_err(Shared::file(file))?;
         }
         output::say(format_args!("{} of {} agree with what `{}` says of them", work.len() - different - unknown, work.len(), exercise.manifest.id));
@@ -165,17 +179,17 @@ impl Arguments {
         let place = ledger.place(cell);
         if self.json {
             output::print(json!({
-                "id": cell.id, "level": cell.level.name(), "seconds": held.entry.seconds, "agrees": held.differences.is_empty(),
-                "differences": held.differences, "not_graded": held.not_graded(), "attempts": held.entry.attempts, "report": place,
+                "id": cell.id, "level": cell.level.name(), "seconds": held.row.entry.seconds, "agrees": held.row.differences.is_empty(),
+                "differences": held.row.differences, "not_graded": held.row.not_graded(), "attempts": held.row.entry.attempts, "report": place,
             }))?;
             return Ok(());
         }
-        let word = if held.differences.is_empty() { "agrees" } else { "DIFFERS" };
-        output::print(format_args!("{word:<8} {:<8} {:>4.0} s  {}", cell.level.name(), held.entry.seconds, cell.id))?;
-        for difference in &held.differences {
+        let word = if held.row.differences.is_empty() { "agrees" } else { "DIFFERS" };
+        output::print(format_args!("{word:<8} {:<8} {:>4.0} s  {}", cell.level.name(), held.row.entry.seconds, cell.id))?;
+        for difference in &held.row.differences {
             output::print(format_args!("         {difference}"))?;
         }
-        if !held.differences.is_empty() {
+        if !held.row.differences.is_empty() {
             output::print(format_args!("         its recording: {}", place.display()))?;
         }
         Ok(())
@@ -185,6 +199,8 @@ impl Arguments {
 /// What cells are recorded and judged with.
 struct Proof<'a> {
     rubric: &'a Rubric,
+    /// What became of cells, by their ids.
+    rows: BTreeMap<String, Row>,
     means: Means<'a>,
 }
 
@@ -197,7 +213,7 @@ impl Proof<'_> {
         }
         tell();
         let first = self.made(cell, stop).await?;
-        if first.as_ref().is_none_or(|held| !held.is_open) {
+        if first.as_ref().is_none_or(|held| !held.row.is_open) {
             return Ok(first);
         }
         output::say(format_args!("grader: {}: not all of it was graded; it is held again, which its page counts", cell.id));
@@ -218,21 +234,30 @@ impl Proof<'_> {
 
     /// A cell's recording, judged.
     fn judged<'c>(&self, cell: &'c Cell, entry: Entry) -> Result<Held<'c>, CliError> {
-        let folder = self.means.ledger.place(cell).join("history");
-        let history = if folder.is_dir() { Some(of_today(History::read(&folder)?, self.means.exercise, &cell.variant)) } else { None };
-        Held::new(cell, entry, history, self.rubric).map_err(CliError::Rules)
+        let Means { exercise, ledger, .. } = self.means;
+        let folder = ledger.place(cell).join("history");
+        let history = if folder.is_dir() { Some(of_today(History::read(&folder)?, exercise, &cell.variant)) } else { None };
+        let row = Row::new(cell, version(cell, exercise, ledger), entry, history.as_ref(), self.rubric).map_err(CliError::Rules)?;
+        Ok(Held { cell, row })
     }
 
     /// What the ledger has of a cell; nothing where that cannot be read, or replays an exam that is not there any more.
     fn recorded<'c>(&self, cell: &'c Cell) -> Option<Held<'c>> {
         let held = self.judged(cell, self.means.ledger.read(cell)?).ok()?;
         let is_of_this = |replayed: &String| History::read(self.means.history).is_ok_and(|history| history.manifest.started == *replayed);
-        held.entry.replayed.as_ref().is_none_or(is_of_this).then_some(held)
+        held.row.entry.replayed.as_ref().is_none_or(is_of_this).then_some(held)
     }
 
-    /// The same, unless it says too little: then it is recorded again. What differs stays.
+    /// What is known of a cell: by its recording, else by what was written down of it.
+    fn told<'c>(&self, cell: &'c Cell) -> Option<Held<'c>> {
+        let Means { exercise, ledger, .. } = self.means;
+        let row = || self.rows.get(&cell.id).filter(|row| row.version == version(cell, exercise, ledger));
+        self.recorded(cell).or_else(|| Some(Held { cell, row: row()?.clone() }))
+    }
+
+    /// The same, unless it says too little: then it is held again. What differs stays.
     fn known<'c>(&self, cell: &'c Cell) -> Option<Held<'c>> {
-        self.recorded(cell).filter(|held| !held.is_open && (held.entry.refused.is_none() || held.differences.is_empty()))
+        self.told(cell).filter(|held| !held.row.is_open && (held.row.entry.refused.is_none() || held.row.differences.is_empty()))
     }
 }
 

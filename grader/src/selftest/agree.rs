@@ -7,7 +7,7 @@ use crate::check::{Check, Rubric};
 use crate::report::{CheckReport, Report};
 
 /// Everything in which a report differs from what a cell expects; nothing where they agree.
-pub fn differences(cell: &Cell, report: &Report, rubric: &Rubric) -> Vec<String> {
+pub(super) fn differences(cell: &Cell, report: &Report, rubric: &Rubric) -> Vec<String> {
     let different = |check: &&CheckReport| {
         let wanted = wanted(cell, check);
         format!("`{}` is {}, and not {wanted}: {}{}", check.id, check.word, check.observed, evidence(check))
@@ -25,11 +25,11 @@ pub fn differences(cell: &Cell, report: &Report, rubric: &Rubric) -> Vec<String>
 }
 
 /// Whether a report leaves open what a cell expects: some of it was not graded, and nothing that was is otherwise.
-pub fn is_open(cell: &Cell, report: &Report, rubric: &Rubric) -> bool {
+pub(super) fn is_open(cell: &Cell, report: &Report, rubric: &Rubric) -> bool {
     report.checks.iter().any(is_not_graded) && different_checks(cell, report, rubric).all(is_not_graded)
 }
 
-pub fn is_not_graded(check: &CheckReport) -> bool {
+fn is_not_graded(check: &CheckReport) -> bool {
     check.word == "not graded"
 }
 

@@ -87,6 +87,11 @@ impl Ledger {
         Ok(Self { folder: below.join(format!("{}-{digest}-{}-{RECORDER}", exercise.manifest.id, tag(exercise)?)) })
     }
 
+    /// What all of its recordings are of: exam, images and the sources that record.
+    pub(super) fn version(&self) -> String {
+        self.folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
     /// Keeps others from recording here as long as the file is open; fails where somebody does.
     pub fn lock(&self) -> Result<File, LedgerError> {
         std::fs::create_dir_all(&self.folder).map_err(LedgerError::at(&self.folder))?;
@@ -137,7 +142,7 @@ impl Ledger {
 }
 
 /// A digest of files and their names; those that people read and no exam does are left out.
-fn submission(files: &Files) -> String {
+pub(super) fn submission(files: &Files) -> String {
     let mut digest = Sha256::new();
     for (path, content) in files.iter().filter(|(path, _)| *path != "brief.md" && !path.starts_with(".modeldown/")) {
         for part in [path.as_bytes(), content] {

@@ -1,16 +1,13 @@
-//! What a ledger holds, as a page for whoever asks how often the grader is wrong. Everything is judged anew for it.
+//! What is known of an exercise's cells, as a page for whoever asks how often the grader is wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use harness::exercise::Exercise;
 
-use super::agree::{differences, is_not_graded, is_open};
-use super::{Cell, Entry, Level};
+use super::{Cell, Level, Row};
 use crate::check::{Check, Rubric};
-use crate::exam::{Exam, QUIET};
-use crate::history::{History, Line};
-use crate::report::{CheckReport, Report};
+use crate::exam::Exam;
 
 /// How many times farther than the reference's worst a threshold should stand.
 const MARGIN: f64 = 3.0;
@@ -30,20 +27,12 @@ pub const KINDS: [(&str, &str); 9] = [
     ("cheat", "what it fakes earns nothing"),
 ];
 
-/// A cell that was recorded.
+/// A cell, and what became of it.
 pub struct Held<'a> {
     /// The cell.
     pub cell: &'a Cell,
-    /// What its recording says about itself.
-    pub entry: Entry,
-    /// The recording; nothing where it was refused.
-    pub history: Option<History>,
-    /// What judges make of it today.
-    pub report: Option<Report>,
-    /// In what it differs from what is expected.
-    pub differences: Vec<String>,
-    /// Whether it must be held again to say something: not all of it was graded, and what was does not differ.
-    pub is_open: bool,
+    /// What became of it.
+    pub row: Row,
 }
 
 /// Which machine a ledger is of.
@@ -52,28 +41,6 @@ pub struct Machine {
     pub sentence: String,
     /// The day, as documents date their figures.
     pub today: String,
-}
-
-impl<'a> Held<'a> {
-    /// A cell with its recording, judged.
-    pub fn new(cell: &'a Cell, entry: Entry, history: Option<History>, rubric: &Rubric) -> Result<Self, harness::document::Problems> {
-        let report = history.as_ref().map(Report::new).transpose()?;
-        let differences = match (&cell.expected.refused, &entry.refused, &report) {
-            (Some(words), Some(said), _) if said.contains(words.as_str()) => Vec::new(),
-            (Some(words), Some(said), _) => vec![format!("it is refused with other words than `{words}`: {said}")],
-            (Some(_), None, _) => vec!["it is not refused".to_owned()],
-            (None, Some(said), _) => vec![format!("it is refused: {said}")],
-            (None, None, Some(report)) => differences(cell, report, rubric),
-            (None, None, None) => vec!["there is no recording".to_owned()],
-        };
-        let is_open = report.as_ref().is_some_and(|report| is_open(cell, report, rubric));
-        Ok(Self { cell, entry, history, report, differences, is_open })
-    }
-
-    /// How many of its checks were not graded.
-    pub fn not_graded(&self) -> usize {
-        self.report.iter().flat_map(|report| &report.checks).filter(|check| is_not_graded(check)).count()
-    }
 }
 
 /// The page; `all` are the cells that there are, recorded or not.
@@ -119,12 +86,12 @@ fn summary(page: &mut String, held: &[Held<'_>], all: &[Cell]) {
             continue;
         }
         let of = of_kind(held, kind);
-        let agree = of.iter().filter(|one| one.differences.is_empty()).count();
+        let agree = of.iter().filter(|one| one.row.differences.is_empty()).count();
         let _ = writeln!(page, "| {kind} | {asked} | {agree} | {} | {} |", of.len(), total - of.len());
     }
-    for one in held.iter().filter(|one| !one.differences.is_empty()) {
+    for one in held.iter().filter(|one| !one.row.differences.is_empty()) {
         let _ = write!(page, "\n`{}` differs:\n\n", one.cell.id);
-        for difference in &one.differences {
+        for difference in &one.row.differences {
             let _ = writeln!(page, "- {difference}");
         }
     }
@@ -137,19 +104,19 @@ fn verdicts(page: &mut String, submissions: &[(&str, Vec<&Held<'_>>)]) {
     );
     for (name, runs) in submissions.iter().filter(|(_, runs)| !runs.is_empty()) {
         let mut words: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
-        for check in runs.iter().filter_map(|run| run.report.as_ref()).flat_map(|report| &report.checks) {
-            *words.entry(&check.id).or_default().entry(&check.word).or_default() += 1;
+        for (id, check) in runs.iter().flat_map(|run| &run.row.checks) {
+            *words.entry(id).or_default().entry(&check.word).or_default() += 1;
         }
         let said = |words: &BTreeMap<&str, usize>| words.iter().map(|(word, count)| format!("{count} {word}")).collect::<Vec<_>>().join(", ");
         let changed: Vec<String> =
             words.iter().filter(|(_, words)| words.len() > 1).map(|(check, words)| format!("`{check}` ({})", said(words))).collect();
-        let scores: BTreeSet<String> = runs.iter().filter_map(|run| run.report.as_ref()).map(Report::score_text).collect();
+        let scores: BTreeSet<String> = runs.iter().filter_map(|run| run.row.score.clone()).collect();
         let name = match runs.first().and_then(|run| run.cell.variant.seed.as_ref()) {
             Some(seed) => format!("{name}: seed `{seed}`, breaks {}", runs[0].cell.variant.breaks.join(", ")),
             None => (*name).to_owned(),
         };
-        let not_graded: usize = runs.iter().map(|run| run.not_graded()).sum();
-        let again: u32 = runs.iter().map(|run| run.entry.attempts - 1).sum();
+        let not_graded: usize = runs.iter().map(|run| run.row.not_graded()).sum();
+        let again: u32 = runs.iter().map(|run| run.row.entry.attempts - 1).sum();
         let scores = scores.into_iter().collect::<Vec<_>>().join(", ");
         let changed = if changed.is_empty() { "none".to_owned() } else { changed.join("; ") };
         let _ = writeln!(page, "| {name} | {} | {scores} | {changed} | {not_graded} | {again} |", runs.len());
@@ -169,9 +136,8 @@ fn room(page: &mut String, rubric: &Rubric, runs: &[&Held<'_>]) {
 }
 
 fn margin(check: &Check, runs: &[&Held<'_>]) -> String {
-    let judged: Vec<&CheckReport> = runs.iter().filter_map(|run| run.report.as_ref()?.checks.iter().find(|one| one.id == check.id)).collect();
-    let expected = judged.first().map_or("", |one| one.expected.as_str());
-    let figures = judged.iter().filter_map(|one| one.figure.as_ref());
+    let expected = check.kind.judge().expected();
+    let figures = runs.iter().filter_map(|run| run.row.checks.get(&check.id)?.figure.as_ref());
     let worst = figures.min_by(|one, other| one.room().total_cmp(&other.room()));
     let (seen, room) = match worst {
         None => ("not a matter of degree".to_owned(), String::new()),
@@ -187,13 +153,9 @@ fn margin(check: &Check, runs: &[&Held<'_>]) -> String {
 
 /// How often the reference's own alerts would wake someone for nothing.
 fn false_pages(page: &mut String, runs: &[&Held<'_>]) {
-    let days = runs.iter().filter_map(|run| run.history.as_ref()?.replay.as_ref());
-    let (mut count, mut pages) = (0, 0);
-    for lines in days {
-        count += 1;
-        pages += lines.iter().filter(|line| matches!(line, Line::Notification(one) if one.trace == QUIET && one.urgency == "page")).count();
-    }
-    if count > 0 {
+    let days: Vec<usize> = runs.iter().filter_map(|run| run.row.quiet_pages).collect();
+    if !days.is_empty() {
+        let (count, pages) = (days.len(), days.iter().sum::<usize>());
         let _ = write!(page, "\n## False pages\n\nOn {count} quiet days the reference's alerts sent {pages} pages.\n");
     }
 }
@@ -206,15 +168,11 @@ fn times(page: &mut String, exam: &Exam, runs: &[&Held<'_>]) {
     };
     page.push_str("\n## How long it takes\n\nThe reference, in seconds.\n\n| phase | at least | median | longest |\n|---|---|---|---|\n");
     let minimum = exam.min().as_secs_f64();
-    let (middle, longest) = middle_and_longest(runs.iter().map(|run| run.entry.seconds).collect());
+    let (middle, longest) = middle_and_longest(runs.iter().map(|run| run.row.entry.seconds).collect());
     let (of_middle, of_longest) = (middle / minimum, longest / minimum);
     let _ = writeln!(page, "| the whole grade | {minimum:.0} | {middle:.0} ({of_middle:.2} times) | {longest:.0} ({of_longest:.2} times) |");
     for phase in &exam.phases {
-        let held = |run: &&Held<'_>| -> Option<f64> {
-            let span = run.report.as_ref()?.timeline.phases.iter().find(|span| span.id == phase.id)?;
-            Some(span.to? - span.from?)
-        };
-        let (middle, longest) = middle_and_longest(runs.iter().filter_map(held).collect());
+        let (middle, longest) = middle_and_longest(runs.iter().filter_map(|run| run.row.phases.get(&phase.id).copied()).collect());
         let _ = writeln!(page, "| {} | {} | {middle:.1} | {longest:.1} |", phase.title, phase.min().as_secs());
     }
 }
@@ -239,7 +197,7 @@ fn each(page: &mut String, held: &[Held<'_>]) {
             Level::Segment(phases) => format!("{} phases", phases.len()),
             level => level.name().to_owned(),
         };
-        let agrees = if one.differences.is_empty() { "yes" } else { "**no**" };
-        let _ = writeln!(page, "| {} | {} | {level} | {:.0} | {fails} | {agrees} |", one.cell.id, one.cell.title, one.entry.seconds);
+        let agrees = if one.row.differences.is_empty() { "yes" } else { "**no**" };
+        let _ = writeln!(page, "| {} | {} | {level} | {:.0} | {fails} | {agrees} |", one.cell.id, one.cell.title, one.row.entry.seconds);
     }
 }

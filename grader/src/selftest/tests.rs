@@ -136,3 +136,39 @@ fn recordings_of_other_submissions_are_no_proof() {
     one.files.insert("more.txt".to_owned(), Vec::new());
     assert_eq!(ledger.read(&one), None);
 }
+
+#[test]
+fn what_was_held_elsewhere_is_known_here_as_long_as_nothing_changes() {
+    let (exercise, _, rubric, cells) = proven();
+    let below = tempfile::tempdir().expect("room");
+    let ledger = Ledger::of(&exercise, below.path()).expect("writable");
+    let reference = cell(&cells, "reference/02");
+    let recorded = "2026-01-01T00:00:00Z".to_owned();
+    let entry = Entry { key: Key::of(reference), recorded, attempts: 1, seconds: 285.5, refused: None, replayed: None };
+    let history = crate::check::tests::faultless();
+    let row = Row::new(reference, version(reference, &exercise, &ledger), entry, Some(&history), &rubric).expect("its rules are right");
+    assert_eq!((row.differences.len(), row.not_graded(), row.is_open, row.checks.len()), (0, 0, false, rubric.checks.len()), "{row:?}");
+    assert!(row.checks["answers-fast"].figure.is_some() && row.phases["baseline"] > 1.0, "{row:?}");
+
+    let file = below.path().join("rows.jsonl");
+    assert!(rows(&file).expect("there need not be one").is_empty());
+    let all = [(row.cell.clone(), row.clone())].into();
+    write_rows(&file, &all).expect("writable");
+    assert_eq!(rows(&file).expect("it is whole"), all);
+    std::fs::write(&file, "{}\n").expect("writable");
+    assert!(rows(&file).expect_err("it is no row").to_string().contains("line 1: missing field `cell`"));
+
+    // Another submission, another level, other expectations, another rubric: another version.
+    let mut other = reference.clone();
+    other.expected.score = Some(99);
+    let mut changed = exercise.clone();
+    changed.checks.text.push('\n');
+    let part = Cell { level: Level::Segment(vec!["baseline".to_owned()]), ..reference.clone() };
+    let versions: BTreeSet<String> = [&other, &part, cell(&cells, "untouched/02")]
+        .map(|one| version(one, &exercise, &ledger))
+        .into_iter()
+        .chain([version(reference, &changed, &ledger), row.version.clone()])
+        .collect();
+    assert_eq!(versions.len(), 5);
+    assert_eq!(version(cell(&cells, "reference/01"), &exercise, &ledger), row.version);
+}
