@@ -116,8 +116,20 @@ fn number(text: &str) -> Option<Value> {
 impl Document {
     /// Parses a text; `name` is what errors call the file.
     pub fn parse(name: &str, text: &str) -> Result<Self, Problems> {
-        let root = parse::parse(name, text)?;
-        Ok(Self { name: name.to_owned(), text: text.into(), root })
+        let wrong = |offset, message| Problems(vec![Problem::at(name, text, offset, message)]);
+        let mut roots = parse::parse(name, text)?.into_iter();
+        match (roots.next(), roots.next()) {
+            (None, _) => Err(wrong(0, "the file is empty")),
+            (Some(_), Some(second)) => Err(wrong(second.span.start, "only one document belongs in this file")),
+            (Some(root), None) => Ok(Self { name: name.to_owned(), text: text.into(), root }),
+        }
+    }
+
+    /// Parses a text of any number of documents, of which each knows its place in the whole; those without content are left out.
+    pub fn parse_all(name: &str, text: &str) -> Result<Vec<Self>, Problems> {
+        let whole: Arc<str> = text.into();
+        let roots = parse::parse(name, text)?.into_iter().filter(|root| !root.value().is_null());
+        Ok(roots.map(|root| Self { name: name.to_owned(), text: whole.clone(), root }).collect())
     }
 
     /// A complaint about the node at a JSON pointer; about the whole file where there is none.
@@ -135,15 +147,17 @@ impl Document {
 /// Reads a file into a type, or lists everything that is wrong with it.
 pub fn load<T: DeserializeOwned + JsonSchema>(name: &str, text: &str) -> Result<(T, Document), Problems> {
     let document = Document::parse(name, text)?;
+    Ok((read(&document)?, document))
+}
+
+/// The same for a document that is parsed already.
+pub fn read<T: DeserializeOwned + JsonSchema>(document: &Document) -> Result<T, Problems> {
     let value = document.root.value();
-    let problems = schema::check::<T>(&document, &value);
+    let problems = schema::check::<T>(document, &value);
     if !problems.is_empty() {
         return Err(Problems(problems));
     }
-    match serde_json::from_value(value) {
-        Ok(loaded) => Ok((loaded, document)),
-        Err(error) => Err(Problems(vec![document.problem("", error.to_string())])),
-    }
+    serde_json::from_value(value).map_err(|error| Problems(vec![document.problem("", error.to_string())]))
 }
 
 /// The JSON Schema of a file, as `docs/schema` has it.
@@ -197,8 +211,43 @@ mod tests {
         assert!(complaints(&format!("id: {}\n", "x".repeat(2 << 20)))[0].contains("1 MiB"));
         assert!(complaints("id: [a\ncount: 1\n")[0].starts_with("sample.yaml:2:"), "{:?}", complaints("id: [a\ncount: 1\n"));
         assert!(complaints("")[0].contains("empty"));
-        assert!(complaints("id: a\n---\nid: b\n")[0].contains("one document"));
+        assert!(complaints("id: a\n---\nid: b\n")[0].starts_with("sample.yaml:3:1: only one document"));
         assert!(complaints("id: !!python/object a\ncount: 1\n")[0].contains("tag"));
+    }
+
+    #[test]
+    fn each_of_several_documents_knows_its_place() {
+        let documents =
+            Document::parse_all("sample.yaml", "---\n# nothing\n---\nid: a\ncount: 1\n---\nid: b\nlate: 1\ncount: 1\n").expect("it is YAML");
+        assert_eq!(documents.len(), 2);
+        assert_eq!(read::<Sample>(&documents[0]).expect("it is right").id, "a");
+        let Problems(problems) = read::<Sample>(&documents[1]).expect_err("it is wrong");
+        assert!(problems[0].to_string().starts_with("sample.yaml:8:1: unknown key `late`"), "{problems:?}");
+    }
+
+    #[derive(Debug, Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code, reason = "it is read to be refused")]
+    struct Holder {
+        sample: Option<Sample>,
+        either: Option<Word>,
+    }
+
+    #[derive(Debug, Deserialize, JsonSchema)]
+    #[serde(untagged)]
+    #[allow(dead_code, reason = "it is read to be refused")]
+    enum Word {
+        Text(String),
+        Sample(Sample),
+    }
+
+    #[test]
+    fn what_is_wrong_within_an_optional_value_is_told_at_its_place() {
+        let text = "sample: {id: a, count: 1, tagged: []}\neither:\n  id: 5\n  count: 1\n";
+        let Err(Problems(problems)) = load::<Holder>("holder.yaml", text) else { panic!("it must be refused") };
+        let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert!(said[0].starts_with("holder.yaml:1:27: unknown key `tagged` (known: "), "{said:?}");
+        assert!(said[1].starts_with("holder.yaml:3:7: ") && said.len() == 2, "{said:?}");
     }
 
     #[test]

@@ -10,7 +10,8 @@ const LIMIT_BYTES: usize = 1 << 20;
 const LIMIT_DEPTH: usize = 64;
 const LIMIT_NODES: usize = 100_000;
 
-pub(super) fn parse(name: &str, text: &str) -> Result<Node, Problems> {
+/// The documents of a text, one after the other.
+pub(super) fn parse(name: &str, text: &str) -> Result<Vec<Node>, Problems> {
     if text.len() > LIMIT_BYTES {
         return Err(one(Problem::at(name, "", 0, format!("the file has {} bytes; at most 1 MiB is read", text.len()))));
     }
@@ -25,7 +26,7 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Node, Problems> {
         anchors: HashMap::new(),
         nodes: 0,
     };
-    builder.document().map_err(one)
+    builder.documents().map_err(one)
 }
 
 fn one(problem: Problem) -> Problems {
@@ -43,18 +44,16 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn document(&mut self) -> Result<Node, Problem> {
-        let mut root = None;
+    fn documents(&mut self) -> Result<Vec<Node>, Problem> {
+        let mut roots = Vec::new();
         loop {
             let (event, span) = self.next()?;
             match event {
-                Event::StreamEnd => break,
-                Event::DocumentStart(_) if root.is_some() => return Err(self.wrong(span, "only one document belongs in this file")),
+                Event::StreamEnd => return Ok(roots),
                 Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
-                event => root = Some(self.node(event, span, 0)?),
+                event => roots.push(self.node(event, span, 0)?),
             }
         }
-        root.ok_or_else(|| Problem::at(self.name, self.text, 0, "the file is empty"))
     }
 
     fn next(&mut self) -> Result<(Event<'a>, Span), Problem> {

@@ -31,6 +31,11 @@ impl Problem {
         }
     }
 
+    /// Where it is: file, line and column.
+    pub fn place(&self) -> String {
+        format!("{}:{}:{}", self.file, self.line, self.column)
+    }
+
     /// The same problem, and what would be right.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
@@ -41,7 +46,7 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)?;
+        write!(out, "{}: {}", self.place(), self.message)?;
         self.help.as_ref().map_or(Ok(()), |help| write!(out, " ({help})"))
     }
 }

@@ -1,5 +1,6 @@
 //! Checking a value against the JSON Schema of a type, with messages for people.
 
+use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind;
 use schemars::JsonSchema;
 use serde_json::Value;
@@ -15,26 +16,46 @@ pub(super) fn check<T: JsonSchema>(document: &Document, value: &Value) -> Vec<Pr
     };
     let mut problems = Vec::new();
     for error in validator.iter_errors(value) {
-        let pointer = error.instance_path().to_string();
-        if let ValidationErrorKind::AdditionalProperties { unexpected } = error.kind() {
-            let known = known_keys(&schema, &error.schema_path().to_string());
-            let parent = document.root.pointer(&pointer).unwrap_or(&document.root);
-            for key in unexpected {
-                let offset = parent.entry(key).map_or(parent.span.start, |(name, _)| name.span.start);
-                problems.push(document.problem_at(offset, format!("unknown key `{key}`")).with_help(format!("known: {known}")));
-            }
-        } else {
-            let mut message = error.to_string();
-            if message.len() > 300 {
-                message = message.chars().take(300).collect::<String>() + " ...";
-            }
-            let choices = choices(&schema, &error.schema_path().to_string());
-            let problem = document.problem(&pointer, if choices.is_empty() { message } else { "not one of the known choices".to_owned() });
-            problems.push(if choices.is_empty() { problem } else { problem.with_help(format!("known: {}", choices.join(", "))) });
-        }
+        complain(&error, document, &schema, &mut problems);
     }
     problems.sort_by_key(|problem| (problem.line, problem.column));
     problems
+}
+
+fn complain(error: &ValidationError<'_>, document: &Document, schema: &Value, problems: &mut Vec<Problem>) {
+    let pointer = error.instance_path().to_string();
+    if let ValidationErrorKind::AnyOf { context } = error.kind()
+        && let Some(errors) = of_its_shape(error, context)
+    {
+        for one in errors {
+            complain(one, document, schema, problems);
+        }
+        return;
+    }
+    if let ValidationErrorKind::AdditionalProperties { unexpected } = error.kind() {
+        let known = known_keys(schema, &error.schema_path().to_string());
+        let parent = document.root.pointer(&pointer).unwrap_or(&document.root);
+        for key in unexpected {
+            let offset = parent.entry(key).map_or(parent.span.start, |(name, _)| name.span.start);
+            problems.push(document.problem_at(offset, format!("unknown key `{key}`")).with_help(format!("known: {known}")));
+        }
+        return;
+    }
+    let mut message = error.to_string();
+    if message.len() > 300 {
+        message = message.chars().take(300).collect::<String>() + " ...";
+    }
+    let choices = choices(schema, &error.schema_path().to_string());
+    let problem = document.problem(&pointer, if choices.is_empty() { message } else { "not one of the known choices".to_owned() });
+    problems.push(if choices.is_empty() { problem } else { problem.with_help(format!("known: {}", choices.join(", "))) });
+}
+
+/// Where a value may be one of several shapes, or absent: what is wrong with it as the only one whose type it has.
+fn of_its_shape<'a>(error: &ValidationError<'_>, context: &'a [Vec<ValidationError<'static>>]) -> Option<&'a [ValidationError<'static>]> {
+    let is_another =
+        |one: &ValidationError<'_>| one.instance_path() == error.instance_path() && matches!(one.kind(), ValidationErrorKind::Type { .. });
+    let mut shapes = context.iter().filter(|errors| !errors.iter().any(is_another));
+    shapes.next().filter(|_| shapes.next().is_none()).map(Vec::as_slice)
 }
 
 /// The keys of the object whose `additionalProperties` stands at a path of the schema.
