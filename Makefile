@@ -24,6 +24,7 @@ help:
 	@echo "make selftest   proves an exercise; the flagship's page is docs/validity.md   (EXERCISE=, RUNS=)"
 	@echo "make fidelity   compares the replay with a live Prometheus, and writes docs/fidelity.md"
 	@echo "make bench      measures, and writes docs/performance.md"
+	@echo "make kind-node  what clusters are made of where no registry answers, for tests: ten minutes, once"
 	@echo "make fmt        formats Rust and Python"
 	@echo "make schemas    writes docs/schema anew, and the examples in docs/scoring.md"
 
@@ -90,6 +91,9 @@ fidelity: setup build
 	$(HARNESS) images replay
 	MODELDOWN_WRITE_FIDELITY=1 cargo test --package acceptance fidelity
 
+kind-node: setup
+	@tests/kind-node/build
+
 bench: setup
 	cargo build --release --workspace
 	target/release/bench
@@ -102,4 +106,4 @@ fmt:
 schemas:
 	MODELDOWN_WRITE_SCHEMAS=1 cargo test --workspace --exclude acceptance --lib in_docs
 
-.PHONY: help setup build start status check reset stop demo doctor grade test test-all unit lint deny bench selftest fidelity fmt schemas
+.PHONY: help setup build start status check reset stop demo doctor grade test test-all unit lint deny kind-node bench selftest fidelity fmt schemas
