@@ -11,10 +11,14 @@ use harness::engine::Engine;
 use harness::progress::Progress;
 use tempfile::TempDir;
 
-use crate::{model_down, said};
+use harness::exercise::Exercise;
+
+use crate::{lines, model_down, repository, said};
 
 /// Its disk, in bytes; a file with holes.
 const DISK: u64 = 6 << 30;
+/// The same of one that has nodes of clusters.
+const DISK_OF_NODES: u64 = 16 << 30;
 /// How long it may take to start or to end.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -22,6 +26,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub struct PrivateEngine {
     dir: TempDir,
     daemon: Child,
+    options: String,
 }
 
 impl PrivateEngine {
@@ -30,18 +35,39 @@ impl PrivateEngine {
     /// # Panics
     /// Where it does not start: without root, `dockerd`, or a file system for it.
     pub fn start() -> Self {
+        Self::started(&model_down(), DISK, &[], "")
+    }
+
+    /// Starts one that can have nodes of clusters, and gives it an exercise's images and the node's.
+    ///
+    /// # Panics
+    /// As [`PrivateEngine::start`].
+    pub fn with_nodes(exercise: &Exercise, nodes: &Nodes) -> Self {
+        // A node needs more watches of files than systems allow.
+        run(Command::new("sysctl").args(["--quiet", "--write", "fs.inotify.max_user_instances=1024"]));
+        let runtime = repository().join("tests/kind-node/runc");
+        let options = format!("--add-runtime node={} --default-runtime node", runtime.display());
+        Self::started(exercise, DISK_OF_NODES, std::slice::from_ref(&nodes.image), if may_do_everything() { "" } else { &options })
+    }
+
+    fn started(exercise: &Exercise, bytes: u64, more: &[String], options: &str) -> Self {
         // Short, since a socket's path must be.
         let dir = tempfile::Builder::new().prefix("md").tempdir_in("/tmp").expect("room for temporary files");
         let (disk, data) = (dir.path().join("disk"), dir.path().join("data"));
-        File::create(&disk).and_then(|file| file.set_len(DISK)).expect("writable");
+        File::create(&disk).and_then(|file| file.set_len(bytes)).expect("writable");
         std::fs::create_dir(&data).expect("writable");
         // No blocks are kept for root: a full disk is full for everyone.
         run(Command::new("mkfs.ext4").args(["-q", "-m", "0", "-E", "lazy_itable_init=1"]).arg(&disk));
         run(Command::new("mount").args(["-o", "loop"]).args([&disk, &data]));
-        let engine = Self { daemon: daemon(dir.path()), dir };
+        let engine = Self { daemon: daemon(dir.path(), options), dir, options: options.to_owned() };
         engine.wait();
-        engine.load();
+        engine.load(exercise, more);
         engine
+    }
+
+    /// A process in its network.
+    pub fn process(&self) -> u32 {
+        self.daemon.id()
     }
 
     /// Its address.
@@ -65,7 +91,7 @@ impl PrivateEngine {
 
     /// Starts it again after [`PrivateEngine::kill`].
     pub fn revive(&mut self) {
-        self.daemon = daemon(self.dir.path());
+        self.daemon = daemon(self.dir.path(), &self.options);
         self.wait();
     }
 
@@ -78,15 +104,19 @@ impl PrivateEngine {
     }
 
     /// Copies the images from the machine's engine, which makes what it lacks.
-    fn load(&self) {
+    fn load(&self, exercise: &Exercise, more: &[String]) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("it starts");
         let images = runtime.block_on(async {
             let engine = Engine::connect().await.expect("the machine has an engine");
-            harness::images::ensure(&engine, &model_down(), &Progress::stderr()).await.expect("they can be made")
+            harness::images::ensure(&engine, exercise, &Progress::stderr()).await.expect("they can be made")
         });
         let latest = images.keys().map(|alias| format!("{alias}:latest"));
-        let mut save =
-            Command::new("docker").arg("save").args(images.values().cloned().chain(latest)).stdout(Stdio::piped()).spawn().expect("docker is there");
+        let mut save = Command::new("docker")
+            .arg("save")
+            .args(images.values().cloned().chain(latest).chain(more.iter().cloned()))
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("docker is there");
         let stream = save.stdout.take().expect("piped");
         let loaded = self.docker(["load", "--quiet"]).stdin(stream).output().expect("docker is there");
         assert!(loaded.status.success() && save.wait().is_ok_and(|saved| saved.success()), "{}", said(&loaded));
@@ -122,16 +152,46 @@ impl Drop for PrivateEngine {
 }
 
 /// The daemon, in a network namespace of its own, with every path below a folder.
-fn daemon(dir: &Path) -> Child {
+fn daemon(dir: &Path, options: &str) -> Child {
     let log = File::options().create(true).append(true).open(dir.join("log")).expect("writable");
     let dir = dir.display();
     let script = format!(
-        "ip link set lo up; exec dockerd --host unix://{dir}/s --data-root {dir}/data --exec-root {dir}/x --pidfile {dir}/pid --storage-driver overlay2"
+        "ip link set lo up; exec dockerd --host unix://{dir}/s --data-root {dir}/data --exec-root {dir}/x --pidfile {dir}/pid --storage-driver overlay2 {options}"
     );
     let errors = log.try_clone().expect("it can be");
     let mut command = Command::new("unshare");
     command.args(["--net", "sh", "-c", &script]).stdin(Stdio::null()).stdout(log).stderr(errors);
     command.spawn().expect("unshare is there")
+}
+
+/// What nodes of clusters are made of, and the commands that make them, where no registry answers.
+pub struct Nodes {
+    /// The folder with `kind` and `kubectl`.
+    pub folder: PathBuf,
+    /// The image, in the machine's engine.
+    pub image: String,
+}
+
+impl Nodes {
+    /// As `tests/kind-node/build` assembles them, unless it has.
+    ///
+    /// # Panics
+    /// Where they cannot be assembled.
+    pub fn assembled() -> Self {
+        let output = Command::new(repository().join("tests/kind-node/build")).stderr(Stdio::inherit()).output().expect("bash is there");
+        assert!(output.status.success(), "{}", said(&output));
+        let folder = PathBuf::from(lines(&output).pop().expect("it prints a folder"));
+        Self { image: std::fs::read_to_string(folder.join("image")).expect("it is there"), folder }
+    }
+}
+
+/// Whether this process may give a container every capability.
+fn may_do_everything() -> bool {
+    /// `CAP_SYS_RESOURCE`, by `capability.h`.
+    const BIT: u64 = 1 << 24;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let bounds = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("CapBnd:")?.trim(), 16).ok());
+    bounds.is_none_or(|bounds| bounds & BIT != 0)
 }
 
 fn run(command: &mut Command) {

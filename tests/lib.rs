@@ -13,7 +13,7 @@ use harness::exercise::{DIAGNOSIS_FILE, Exercise, Files, Key, VARIANT_FILE, Vari
 use serde_json::Value;
 use tempfile::TempDir;
 
-pub use engine::PrivateEngine;
+pub use engine::{Nodes, PrivateEngine};
 pub use short::{Cut, exercises};
 
 /// One at a time: exams want the machine to themselves.
@@ -27,7 +27,16 @@ pub struct Home {
     dir: TempDir,
     exercises: PathBuf,
     engine: Option<String>,
+    inside: Option<Inside>,
     _machine: MutexGuard<'static, ()>,
+}
+
+/// Where commands run that must reach what an engine of its own publishes.
+struct Inside {
+    /// A process in its network.
+    process: u32,
+    /// What the `PATH` begins with.
+    tools: PathBuf,
 }
 
 impl Home {
@@ -40,7 +49,7 @@ impl Home {
         SWEPT.call_once(sweep_dead);
         let prefix = format!("{PREFIX}{}-", std::process::id());
         let dir = tempfile::Builder::new().prefix(&prefix).tempdir().expect("room for temporary files");
-        Self { dir, exercises: repository().join("exercises"), engine: None, _machine: machine }
+        Self { dir, exercises: repository().join("exercises"), engine: None, inside: None, _machine: machine }
     }
 
     /// The same with an exercise whose exam is shorter.
@@ -48,6 +57,20 @@ impl Home {
     pub fn with_exam(mut self, cut: &[Cut<'_>]) -> Self {
         self.exercises = exercises(&self.path("exercises"), cut);
         self
+    }
+
+    /// The same with other exercises.
+    #[must_use]
+    pub fn with_exercises(mut self, folder: PathBuf) -> Self {
+        self.exercises = folder;
+        self
+    }
+
+    /// The same with another engine, in whose network every command runs, with `kind` and `kubectl` at hand, and a home folder of its own.
+    #[must_use]
+    pub fn inside(mut self, engine: &PrivateEngine, nodes: &Nodes) -> Self {
+        self.inside = Some(Inside { process: engine.process(), tools: nodes.folder.clone() });
+        self.on(engine)
     }
 
     /// The same with another engine.
@@ -96,7 +119,25 @@ impl Home {
     /// # Panics
     /// Where it was not built.
     pub fn command(&self, name: &str) -> Command {
-        let mut command = command_at(self.dir.path(), name);
+        self.placed(command_at(self.dir.path(), name))
+    }
+
+    /// A program of the machine's, called like our own.
+    pub fn tool(&self, name: &str) -> Command {
+        self.placed(Command::new(name))
+    }
+
+    fn placed(&self, mut command: Command) -> Command {
+        if let Some(inside) = &self.inside {
+            let mut entering = Command::new("nsenter");
+            entering.arg(format!("--net=/proc/{}/ns/net", inside.process)).arg(command.get_program());
+            entering.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(self.dir.path());
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            let paths = std::iter::once(inside.tools.clone()).chain(std::env::split_paths(&path));
+            entering.env("PATH", std::env::join_paths(paths).expect("none has a colon")).env("HOME", self.path("home"));
+            entering.env_remove("MODELDOWN_KEY_FILE").env_remove("KUBECONFIG");
+            command = entering;
+        }
         if let Some(host) = &self.engine {
             command.env("DOCKER_HOST", host);
         }
@@ -283,7 +324,11 @@ pub fn apply_reference(workspace: &Path) {
     std::fs::write(workspace.join(DIAGNOSIS_FILE), answers.collect::<String>()).expect("writable");
 }
 
-fn copy(from: &Path, to: &Path) {
+/// Copies a folder.
+///
+/// # Panics
+/// Where it cannot be copied.
+pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("writable");
     for entry in std::fs::read_dir(from).expect("readable").flatten() {
         let target = to.join(entry.file_name());

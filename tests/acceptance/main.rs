@@ -6,6 +6,7 @@ mod fidelity;
 mod home;
 mod hostile;
 mod interrupts;
+mod kind;
 mod past;
 mod refusals;
 mod road;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use harness::cli::CliError as Shared;
 use harness::engine::Engine;
 use harness::environment::{Leases, sweep_dead};
+use harness::exercise::EngineKind;
 use harness::interrupt::Interrupt;
 use harness::progress::Progress;
 use harness::{exercise, images};
@@ -36,7 +37,7 @@ impl Arguments {
         let leases = Leases::open().map_err(Shared::Leases)?;
         sweep_dead(&engine, &leases).await?;
         let progress = Progress::stderr();
-        let lease = leases.take("replay", None, HOURS).map_err(Shared::Leases)?;
+        let lease = leases.take("replay", EngineKind::Docker, None, HOURS).map_err(Shared::Leases)?;
         let work = async {
             let image = images::replay(&engine, &exercise::folder(exercises)?, &progress).await?;
             progress.step("replaying alerts in production time");

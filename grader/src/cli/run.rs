@@ -90,7 +90,7 @@ impl Arguments {
         let seed = self.exam_seed.clone().unwrap_or_else(Seed::fresh);
         let exam = if self.permute { exam.permuted(&mut seed.stream(&exercise.manifest.id, "permutation")) } else { exam };
         let manifest = Manifest { public, phases: self.phases.clone(), ..Manifest::of(&exercise, &variant, &seed) };
-        let lease = leases.take(&exercise.manifest.id, None, HOURS).map_err(Shared::Leases)?;
+        let lease = leases.take(&exercise.manifest.id, exercise.manifest.engine, None, HOURS).map_err(Shared::Leases)?;
         // Room for a report about an exam that a full disk broke off.
         let reserve = self.out.join(".reserve");
         std::fs::write(&reserve, vec![0xA5; RESERVE]).map_err(Shared::file(&reserve))?;
@@ -115,7 +115,7 @@ impl Arguments {
         };
         std::fs::remove_file(&reserve).map_err(Shared::file(&reserve))?;
         // Under a lease of its own: the exam's is over.
-        let replaying = leases.take(&exercise.manifest.id, None, replay::HOURS).map_err(Shared::Leases)?;
+        let replaying = leases.take(&exercise.manifest.id, exercise.manifest.engine, None, replay::HOURS).map_err(Shared::Leases)?;
         let replayed = async {
             let (Some(program), Ok(None)) = (&program, &held) else { return Ok(()) };
             crate::replay::replay(&engine, &replaying.record.id, program, &history).await
@@ -176,6 +176,6 @@ impl Arguments {
 
 pub(super) async fn close(engine: &Engine, lease: Lease, progress: &Progress) -> Result<(), Shared> {
     progress.step("cleaning up");
-    sweep(engine, &lease.record.id, Sweep::Everything).await?;
+    sweep(engine, &lease.record, Sweep::Everything).await?;
     lease.end().map_err(Shared::Leases)
 }

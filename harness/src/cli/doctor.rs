@@ -83,7 +83,23 @@ async fn look() -> Vec<Finding> {
         let fix = "share the folder for temporary files with the engine (Docker Desktop and Colima have a setting), or set TMPDIR to one that is";
         findings.push(Finding { what: "files through mounts", found: mount(&engine).await, fix });
     }
+    // Whoever lacks these lacks nothing for exercises on Docker.
+    let missing = |name: &str| format!("no `{name}`; exercises on Kubernetes need it");
+    for (what, arguments) in [("kind", &["version", "--quiet"][..]), ("kubectl", &["version", "--client"])] {
+        let mut command = engine.command_of(what);
+        command.args(arguments);
+        let output = engine::run(command, None).await.ok().filter(|output| output.status.success());
+        let found = output.map_or_else(|| missing(what), |output| first_line(&output.stdout));
+        findings.push(Finding { what, found: Ok(found), fix: "" });
+    }
+    let node = crate::images::node_here(&engine).await;
+    let found = node.unwrap_or_else(|| "not there yet; it is pulled when the first cluster is made".to_owned());
+    findings.push(Finding { what: "image of cluster nodes", found: Ok(found), fix: "" });
     findings
+}
+
+fn first_line(said: &[u8]) -> String {
+    String::from_utf8_lossy(said).lines().next().unwrap_or_default().trim().to_owned()
 }
 
 fn version(text: &str) -> (u32, u32) {

@@ -24,13 +24,13 @@ impl Arguments {
             let folder = record.folder.display();
             let gone = !record.folder.is_dir();
             if gone && self.lost {
-                sweep(&engine, &record.id, Sweep::Everything).await?;
+                sweep(&engine, &record, Sweep::Everything).await?;
                 if let Some(lease) = leases.of_folder(&record.folder).map_err(CliError::Leases)? {
                     lease.end().map_err(CliError::Leases)?;
                 }
                 output::say(format_args!("removed what belonged to {folder}, which is gone"));
             } else if gone || record.until.parse::<jiff::Timestamp>().is_ok_and(|until| until < now) {
-                sweep(&engine, &record.id, Sweep::Running).await?;
+                sweep(&engine, &record, Sweep::Running).await?;
                 let hint = if gone { "is gone; `harness gc --lost` removes its volumes too" } else { "was not used for days; its volumes stay" };
                 output::say(format_args!("stopped what belonged to {folder}, which {hint}"));
             }

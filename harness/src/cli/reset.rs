@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{CliError, start};
 use crate::engine::Engine;
-use crate::environment::{Docker, Leases, Sweep, sweep};
+use crate::environment::{Environment, Leases, Sweep, sweep};
 use crate::exercise::{Exercise, Key, VARIANT_FILE, VariantError};
 use crate::output;
 
@@ -45,8 +45,8 @@ impl Arguments {
         // The lease stays, and with it the time that has passed.
         if let Some(lease) = leases.of_folder(&dir).map_err(CliError::Leases)? {
             let engine = Engine::connect().await?;
-            Docker::new(engine.clone(), &lease.record.project, &lease.record.id, dir.clone()).stop().await?;
-            sweep(&engine, &lease.record.id, Sweep::Everything).await?;
+            Environment::of(engine.clone(), &lease.record).stop().await?;
+            sweep(&engine, &lease.record, Sweep::Everything).await?;
         }
         std::fs::rename(&dir, &kept).map_err(CliError::file(&kept))?;
         if let Err(error) = start::make(&exercise, &variant, &key, &dir) {

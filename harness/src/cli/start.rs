@@ -1,15 +1,21 @@
 //! `harness start`
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{CliError, status};
 use crate::compose::{Images, Vetted, cage, past_of, vet};
 use crate::engine::Engine;
-use crate::environment::{Docker, Hold, Lease, Leases, Sweep, Wait, fill_volume, has_volume, past_volume, sweep, sweep_dead};
-use crate::exercise::{Exercise, Files, Key, RECORDED_FILE, Seed, VARIANT_FILE, Variant, VariantError, VariantFile, render_workspace};
+use crate::environment::{Docker, EnvironmentError, Hold, Kind, Lease, Leases, Sweep, Wait, fill_volume, has_volume, past_volume, sweep, sweep_dead};
+use crate::exercise::{
+    ACCOUNTS_FILE, EngineKind, Exercise, Files, Key, RECORDED_FILE, ROWS_FILE, Seed, VARIANT_FILE, Variant, VariantError, VariantFile,
+    render_workspace,
+};
+use crate::exit::Owner;
 use crate::images;
 use crate::interrupt::Interrupt;
+use crate::manifests;
 use crate::output;
 use crate::progress::Progress;
 use crate::submission::{self, write_files};
@@ -73,7 +79,7 @@ impl Arguments {
         if let (Err(CliError::Interrupted(_)), true) = (&started, fresh) {
             output::say("cleaning up; the workspace stays");
             tokio::select! {
-                swept = sweep(&engine, &lease.record.id, Sweep::Everything) => { swept?; lease.end().map_err(CliError::Leases)?; }
+                swept = sweep(&engine, &lease.record, Sweep::Everything) => { swept?; lease.end().map_err(CliError::Leases)?; }
                 // The lease stays for the next command to sweep.
                 _ = Interrupt::next() => {}
             }
@@ -162,7 +168,7 @@ fn lease(leases: &Leases, exercise: &Exercise, dir: &Path) -> Result<Lease, CliE
             lease.renew(HOURS).map_err(CliError::Leases)?;
             Ok(lease)
         }
-        None => leases.take(&exercise.manifest.id, Some(dir), HOURS).map_err(CliError::Leases),
+        None => leases.take(&exercise.manifest.id, exercise.manifest.engine, Some(dir), HOURS).map_err(CliError::Leases),
     }
 }
 
@@ -177,24 +183,70 @@ async fn start(
 ) -> Result<String, CliError> {
     progress.step("reading the workspace");
     let files = submission::read(dir)?.files;
-    // What is refused leaves nothing behind.
-    let vetted = vet(&files, &exercise.manifest).map_err(CliError::Policy)?;
-    let images = images::ensure(engine, exercise, progress).await?;
     let owner = leases.owner().map_err(CliError::Leases)?;
-    let past = past(engine, exercise, &images, lease, &owner, dir, progress).await?;
-    harden(exercise, &vetted, &images, lease, &owner, past.as_deref(), dir)?;
-    progress.step("starting the environment");
-    let docker = Docker::new(engine.clone(), &lease.record.project, &lease.record.id, dir.to_owned());
-    docker.up().await?;
-    progress.step("waiting for the services to settle");
+    // What is refused leaves nothing behind.
+    let settled = match exercise.manifest.engine {
+        EngineKind::Docker => {
+            let vetted = vet(&files, &exercise.manifest).map_err(CliError::Policy)?;
+            let images = images::ensure(engine, exercise, progress).await?;
+            let past = past(engine, exercise, &images, lease, &owner, dir, progress).await?;
+            harden(exercise, &vetted, &images, lease, &owner, past.as_deref(), dir)?;
+            progress.step("starting the environment");
+            let docker = Docker::new(engine.clone(), &lease.record.project, &lease.record.id, dir.to_owned());
+            docker.up().await?;
+            progress.step("waiting for the services to settle");
+            docker.wait_settled(SETTLE).await?
+        }
+        EngineKind::Kind => {
+            let vetted = manifests::vet(&files, &exercise.manifest).map_err(CliError::Policy)?;
+            let images = images::ensure(engine, exercise, progress).await?;
+            let kind = cluster(engine, exercise, &images, lease, &owner, progress).await?;
+            progress.step("applying your manifests");
+            kind.apply(&vetted.objects).await?;
+            progress.step("waiting for the deployments to settle");
+            kind.wait_settled(&exercise.manifest.id, Owner::Candidate, SETTLE).await?
+        }
+    };
     let unwell = |services: &[crate::environment::Service]| {
         let names: Vec<String> = services.iter().filter(|service| !service.is_well()).map(|service| format!("`{}`", service.name)).collect();
         names.join(", ")
     };
-    Ok(match docker.wait_settled(SETTLE).await? {
+    Ok(match settled {
         Wait::Met(services) => unwell(&services),
         Wait::Pending { last_seen } => last_seen,
+        Wait::Impossible { why, .. } => why,
     })
+}
+
+/// A cluster that has the exercise's images, and in which the trusted services run.
+async fn cluster(engine: &Engine, exercise: &Exercise, images: &Images, lease: &Lease, owner: &str, progress: &Progress) -> Result<Kind, CliError> {
+    let manifest = &exercise.manifest;
+    let node = images::node(engine, progress).await?;
+    let kind = Kind::new(engine.clone(), &lease.record);
+    progress.step("creating the cluster");
+    kind.up(&node, &lease.ownership(owner)).await?;
+    progress.step("giving it the images");
+    let services = manifest.platform.values().filter(|service| service.shadows.is_none());
+    let wanted: BTreeSet<&String> = manifest.aliases.iter().chain(services.map(|service| &service.image)).collect();
+    let wanted: Images = images.iter().filter(|(alias, _)| wanted.contains(alias)).map(|(alias, exact)| (alias.clone(), exact.clone())).collect();
+    kind.load(&wanted, manifests::TAG).await?;
+    progress.step("waiting for the cluster");
+    usable(kind.wait_usable(SETTLE).await?)?;
+    progress.step("starting the platform");
+    let text = |file: &str| {
+        let path = lease.record.folder.join(file);
+        std::fs::read_to_string(&path).map_err(CliError::file(&path))
+    };
+    kind.apply(&manifests::namespaces(manifest)).await?;
+    kind.apply(&manifests::platform(manifest, &exercise.contract, &text(ROWS_FILE)?, &text(ACCOUNTS_FILE)?)).await?;
+    usable(kind.wait_settled(manifests::PLATFORM, Owner::Engine, SETTLE).await?.map(drop))?;
+    Ok(kind)
+}
+
+/// Whether what is ours came up.
+fn usable(wait: Wait<()>) -> Result<(), EnvironmentError> {
+    let (Wait::Pending { last_seen: why } | Wait::Impossible { why, .. }) = wait else { return Ok(()) };
+    Err(EnvironmentError::Command { command: "harness start".to_owned(), output: why, owner: Owner::Engine })
 }
 
 /// Gives the candidate's Prometheus what was recorded before they came, unless it has that; says in which volume. Nothing where the workspace

@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::CliError;
 use crate::engine::Engine;
-use crate::environment::{Docker, Leases, Record, Service};
-use crate::exercise::{self, Exercise};
+use crate::environment::{Environment, KUBECONFIG, Leases, Record, Service};
+use crate::exercise::{self, EngineKind, Exercise};
 use crate::output::{self, OutputError};
 
 #[derive(clap::Args)]
@@ -40,8 +40,7 @@ impl Arguments {
         let engine = Engine::connect().await?;
         let mut found = Vec::new();
         for record in records {
-            let docker = Docker::new(engine.clone(), &record.project, &record.id, record.folder.clone());
-            let services = docker.services().await?;
+            let services = Environment::of(engine.clone(), &record).services().await?;
             found.push((record, services));
         }
         if self.json {
@@ -84,6 +83,10 @@ fn show(record: &Record, services: &[Service], exercises: Option<&Path>) -> Resu
     let pager = services.iter().find(|service| service.name == "pager").and_then(|pager| pager.published.first());
     if let Some((_, port)) = pager {
         output::print(format_args!("\nWhom your alerts have reached: http://127.0.0.1:{port}"))?;
+    }
+    if record.engine == EngineKind::Kind {
+        let kubeconfig = record.folder.join(KUBECONFIG);
+        output::print(format_args!("\nThe cluster: kubectl --kubeconfig {} --namespace {} get pods", kubeconfig.display(), record.exercise))?;
     }
     if let Some(day) = &record.past {
         output::print(format_args!("What was scraped on the day before you came, {day} UTC: in Prometheus"))?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::CliError;
 use crate::engine::Engine;
-use crate::environment::{Docker, Leases, Sweep, sweep};
+use crate::environment::{Environment, Leases, Sweep, sweep};
 use crate::output;
 
 #[derive(clap::Args)]
@@ -27,10 +27,9 @@ impl Arguments {
             return Ok(());
         };
         let engine = Engine::connect().await?;
-        let docker = Docker::new(engine.clone(), &lease.record.project, &lease.record.id, dir.clone());
-        docker.stop().await?;
+        Environment::of(engine.clone(), &lease.record).stop().await?;
         let what = if self.remove { Sweep::Everything } else { Sweep::Running };
-        sweep(&engine, &lease.record.id, what).await?;
+        sweep(&engine, &lease.record, what).await?;
         if self.remove {
             lease.end().map_err(CliError::Leases)?;
         }

@@ -69,7 +69,12 @@ impl Engine {
 
     /// The `docker` command for this engine, with a cleared environment.
     pub fn command(&self) -> Command {
-        let mut command = Command::new("docker");
+        self.command_of("docker")
+    }
+
+    /// A program that works on this engine, with a cleared environment.
+    pub fn command_of(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
         command.env_clear();
         for name in KEPT {
             if let Some(value) = std::env::var_os(name) {

@@ -22,7 +22,6 @@ use tokio::process::Child;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::io::ReaderStream;
 
-use super::sweep::{Sweep, sweep};
 use crate::compose::{COMPOSE_FILE, ROLE_LABEL};
 use crate::engine::{self, Engine};
 use crate::exercise::Seed;
@@ -49,10 +48,10 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Why an environment does not do what it should.
 #[derive(Debug, thiserror::Error)]
 pub enum EnvironmentError {
-    /// A command of `docker` failed.
-    #[error("`docker {command}` failed:\n{output}")]
-    Compose {
-        /// Its command.
+    /// A command failed.
+    #[error("`{command}` failed:\n{output}")]
+    Command {
+        /// Its first words.
         command: String,
         /// The end of what it said.
         output: String,
@@ -62,6 +61,17 @@ pub enum EnvironmentError {
     /// The engine's API failed.
     #[error("the container engine: {0}")]
     Api(#[from] bollard::errors::Error),
+    /// The cluster's API failed.
+    #[error("the cluster: {0}")]
+    Kubernetes(#[from] kube::Error),
+    /// The file that says how to reach a cluster cannot be used.
+    #[error("`{}`: {source}; `harness start` writes it", path.display())]
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: kube::config::KubeconfigError,
+    },
     /// The folder of leases cannot be read or written.
     #[error("leases: {0}")]
     Leases(std::io::Error),
@@ -71,8 +81,8 @@ impl EnvironmentError {
     /// Whose error it is.
     pub fn owner(&self) -> Owner {
         match self {
-            Self::Compose { owner, .. } => *owner,
-            Self::Api(_) => Owner::Engine,
+            Self::Command { owner, .. } => *owner,
+            Self::Api(_) | Self::Kubernetes(_) | Self::Kubeconfig { .. } => Owner::Engine,
             Self::Leases(_) => Owner::Grader,
         }
     }
@@ -99,6 +109,24 @@ pub enum Wait<T> {
         /// What was seen last.
         last_seen: String,
     },
+    /// It will not happen, however long one waits.
+    Impossible {
+        /// Why.
+        why: String,
+        /// Whose that is.
+        owner: Owner,
+    },
+}
+
+impl<T> Wait<T> {
+    /// The same of what happened.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Wait<U> {
+        match self {
+            Self::Met(what) => Wait::Met(change(what)),
+            Self::Pending { last_seen } => Wait::Pending { last_seen },
+            Self::Impossible { why, owner } => Wait::Impossible { why, owner },
+        }
+    }
 }
 
 /// A container of the environment, as it is now.
@@ -171,9 +199,9 @@ impl Docker {
     /// Whether Compose can read the file at all; where it cannot and the engine is well, that is the submission's.
     pub async fn check(&self) -> Result<(), EnvironmentError> {
         match self.compose(&["config", "--quiet"]).await {
-            Err(EnvironmentError::Compose { command, output, .. }) => {
+            Err(EnvironmentError::Command { command, output, .. }) => {
                 self.engine.api.ping().await?;
-                Err(EnvironmentError::Compose { command, output, owner: Owner::Candidate })
+                Err(EnvironmentError::Command { command, output, owner: Owner::Candidate })
             }
             checked => checked,
         }
@@ -237,7 +265,7 @@ impl Docker {
             command.args(["--file", COMPOSE_FILE, "--env-file", "/dev/null"]);
         }
         command.args(arguments);
-        let failed = |output: String, owner| EnvironmentError::Compose { command: format!("compose {}", arguments.join(" ")), output, owner };
+        let failed = |output: String, owner| EnvironmentError::Command { command: format!("docker compose {}", arguments.join(" ")), output, owner };
         let output = engine::run(command, None).await.map_err(|error| failed(error.to_string(), Owner::Engine))?;
         if output.status.success() {
             return Ok(());
@@ -289,7 +317,7 @@ impl Docker {
         let mut run = self.engine.command();
         run.current_dir(&self.folder).args(["compose", "--progress", "quiet", "--project-name", &self.project, "run", "--rm", "--no-deps", "-T"]);
         run.arg(service).args(command).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let failed = |why: String| EnvironmentError::Compose { command: format!("compose run {service}"), output: why, owner: Owner::Engine };
+        let failed = |why: String| EnvironmentError::Command { command: format!("docker compose run {service}"), output: why, owner: Owner::Engine };
         let mut child = run.process_group(0).kill_on_drop(true).spawn().map_err(|error| failed(error.to_string()))?;
         let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else { return Err(failed("it has no streams".to_owned())) };
         Ok((Beside { _child: child }, Box::pin(stdin), Box::pin(ReaderStream::new(stdout))))
@@ -359,7 +387,7 @@ impl Docker {
         command.arg(format!("modeldown.lease={}", self.lease)).arg(tools);
         // The number may have become another process's meanwhile.
         command.args(["sh", "-c", r#"grep -q "$2" "/proc/$1/cgroup" && kill -KILL "$1""#, "sh"]).arg(pid.to_string()).arg(&container);
-        let failed = |output: String| EnvironmentError::Compose { command: format!("run {tools}"), output, owner: Owner::Grader };
+        let failed = |output: String| EnvironmentError::Command { command: format!("docker run {tools}"), output, owner: Owner::Grader };
         let output = engine::run(command, None).await.map_err(|error| failed(error.to_string()))?;
         if output.status.success() || self.process(service).await? != Some((pid, container)) {
             return Ok(());
@@ -586,11 +614,6 @@ impl Docker {
             sleep(LOOK).await;
         }
     }
-
-    /// Removes everything of the environment, volumes and built images too, until two looks find nothing.
-    pub async fn close(&self) -> Result<(), EnvironmentError> {
-        sweep(&self.engine, &self.lease, Sweep::Everything).await
-    }
 }
 
 /// Since when a container is not well: when it ended, when it was started and has not got ready since, or when its health check began
@@ -713,7 +736,7 @@ pub async fn run_once(engine: &Engine, lease: &str, once: &Once<'_>, input: &[u8
     command.args(["run", "--name", &name, "--interactive", "--network", "none", "--cap-drop", "ALL", "--read-only", "--tmpfs", "/tmp"]);
     command.args(["--security-opt", "no-new-privileges", "--pids-limit", "256", "--memory"]).arg(format!("{}m", once.memory_mib));
     command.arg("--label").arg(format!("modeldown.lease={lease}")).arg(once.image).args(once.command);
-    let failed = |output: String| EnvironmentError::Compose { command: format!("run {}", once.image), output, owner: Owner::Grader };
+    let failed = |output: String| EnvironmentError::Command { command: format!("docker run {}", once.image), output, owner: Owner::Grader };
     let output = engine::run(command, Some(input)).await.map_err(|error| failed(error.to_string()))?;
     let state = engine.api.inspect_container(&name, None::<InspectContainerOptions>).await.ok().and_then(|container| container.state);
     let force = RemoveContainerOptionsBuilder::new().force(true).build();

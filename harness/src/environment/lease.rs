@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::compose::Ownership;
-use crate::exercise::Seed;
+use crate::exercise::{EngineKind, Seed};
 
 /// Who holds a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +34,9 @@ pub struct Record {
     pub folder: PathBuf,
     /// The exercise.
     pub exercise: String,
+    /// What its environments run on.
+    #[serde(default)]
+    pub engine: EngineKind,
     /// When the environment was first started, RFC 3339.
     pub started: String,
     /// When it might first be stopped, RFC 3339: what its labels say, which never change, so that nothing is created anew.
@@ -88,7 +91,7 @@ impl Leases {
     }
 
     /// Takes a new lease for this process, for so many hours: of a workspace, or of a folder of its own that goes with the lease.
-    pub fn take(&self, exercise: &str, workspace: Option<&Path>, hours: i64) -> std::io::Result<Lease> {
+    pub fn take(&self, exercise: &str, engine: EngineKind, workspace: Option<&Path>, hours: i64) -> std::io::Result<Lease> {
         let id = Seed::fresh().to_string();
         let folder = workspace.map_or_else(|| self.own_folder(&id), Path::to_owned);
         let record = Record {
@@ -97,6 +100,7 @@ impl Leases {
             hold: Hold::Attached,
             folder,
             exercise: exercise.to_owned(),
+            engine,
             started: jiff::Timestamp::now().to_string(),
             expires: hence(hours),
             until: hence(hours),
@@ -215,9 +219,9 @@ mod tests {
     fn only_a_lease_whose_command_is_dead_may_be_swept() {
         let dir = tempfile::tempdir().expect("a folder");
         let leases = Leases::in_folder(dir.path()).expect("it is writable");
-        let mut live = leases.take("model-down", Some(Path::new("/a")), 1).expect("it is writable");
+        let mut live = leases.take("model-down", EngineKind::Docker, Some(Path::new("/a")), 1).expect("it is writable");
         assert!(leases.dead().expect("readable").is_empty());
-        let folder = leases.take("model-down", None, 1).expect("it is writable").record.folder.clone();
+        let folder = leases.take("model-down", EngineKind::Docker, None, 1).expect("it is writable").record.folder.clone();
         assert!(folder.is_dir());
         let dead = leases.dead().expect("readable");
         assert_eq!(dead.iter().map(|lease| &lease.record.folder).collect::<Vec<_>>(), [&folder]);

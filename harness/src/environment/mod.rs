@@ -2,14 +2,55 @@
 
 mod disk;
 mod docker;
+mod kind;
 mod lease;
 mod past;
 mod sweep;
 mod usage;
+mod workload;
+
+use crate::engine::Engine;
+use crate::exercise::EngineKind;
 
 pub use disk::Disk;
 pub use docker::{Beside, Disturbance, Docker, EnvironmentError, Fault, Input, Once, Output, Ran, Service, Transition, Unread, Wait, run_once};
+pub use kind::{KUBECONFIG, Kind};
 pub use lease::{Hold, Lease, Leases, Record};
 pub use past::{fill_volume, has_volume, past_volume};
 pub use sweep::{Sweep, sweep, sweep_dead};
 pub use usage::{Spent, Usage, Whole};
+
+/// What a candidate's environment runs on.
+#[derive(Debug, Clone)]
+pub enum Environment {
+    /// Docker Compose.
+    Docker(Docker),
+    /// Kubernetes.
+    Kind(Kind),
+}
+
+impl Environment {
+    /// The environment of a lease; nothing is started.
+    pub fn of(engine: Engine, record: &Record) -> Self {
+        match record.engine {
+            EngineKind::Docker => Self::Docker(Docker::new(engine, &record.project, &record.id, record.folder.clone())),
+            EngineKind::Kind => Self::Kind(Kind::new(engine, record)),
+        }
+    }
+
+    /// What of the candidate's runs, and how it is.
+    pub async fn services(&self) -> Result<Vec<Service>, EnvironmentError> {
+        match self {
+            Self::Docker(docker) => docker.services().await,
+            Self::Kind(kind) => kind.services().await,
+        }
+    }
+
+    /// Stops what runs. What is in a cluster goes with it, and comes again from the workspace.
+    pub async fn stop(&self) -> Result<(), EnvironmentError> {
+        match self {
+            Self::Docker(docker) => docker.stop().await,
+            Self::Kind(kind) => kind.close().await,
+        }
+    }
+}

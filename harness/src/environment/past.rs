@@ -76,7 +76,7 @@ pub async fn fill_volume(
     command.args(labels.iter().flat_map(|(label, value)| ["--label".to_owned(), format!("{label}={value}")]));
     command.args(["--volume", &format!("{name}:{folder}"), "--entrypoint", "sh", image, "-c"]);
     command.arg("cat > /tmp/past && promtool tsdb create-blocks-from openmetrics --quiet /tmp/past \"$0\"").arg(folder);
-    let failed = |output: String| EnvironmentError::Compose { command: "run promtool".to_owned(), output, owner: Owner::Engine };
+    let failed = |output: String| EnvironmentError::Command { command: "docker run promtool".to_owned(), output, owner: Owner::Engine };
     let output = engine::run(command, Some(recorded.open_metrics(midnight).as_bytes())).await.map_err(|error| failed(error.to_string()))?;
     if !output.status.success() {
         return Err(failed(engine::tail(&[output.stdout, output.stderr].concat())));

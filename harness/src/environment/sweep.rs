@@ -1,4 +1,5 @@
-//! Removing what belongs to a lease, found by its label: containers, networks, volumes, built images. Nothing else is touched.
+//! Removing what belongs to a lease, found by its label: containers, networks, volumes, built images. Nothing else is touched. Nodes of a cluster
+//! carry kind's labels only, with the lease's project for a name.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,12 +13,17 @@ use futures_util::future::join_all;
 use tokio::time::sleep;
 
 use super::docker::EnvironmentError;
-use super::lease::Leases;
+use super::kind::CLUSTER_LABEL;
+use super::lease::{Hold, Leases, Record};
 use crate::engine::Engine;
+use crate::exercise::EngineKind;
 use crate::output;
 
 /// How many looks there are at most; a `docker compose` that was killed may create things for a moment longer.
 const LOOKS: u32 = 100;
+/// How many looks in a row must find nothing; and where a `kind` may be at work whose command was killed, and begins with its network.
+const QUIET: u32 = 2;
+const QUIET_OF_KIND: u32 = 15;
 /// After how many looks in a row that remove nothing a refusal is taken for an answer: an engine may hold on to a network until it
 /// is started anew.
 const REFUSED: u32 = 20;
@@ -31,14 +37,14 @@ pub enum Sweep {
     Everything,
 }
 
-/// Removes what belongs to a lease until two looks in a row find nothing.
-pub async fn sweep(engine: &Engine, lease: &str, what: Sweep) -> Result<(), EnvironmentError> {
-    let filters = HashMap::from([("label", vec![format!("modeldown.lease={lease}")])]);
+/// Removes what belongs to a lease until looks in a row find nothing.
+pub async fn sweep(engine: &Engine, lease: &Record, what: Sweep) -> Result<(), EnvironmentError> {
+    let enough = if lease.engine == EngineKind::Kind && lease.hold == Hold::Attached { QUIET_OF_KIND } else { QUIET };
     let (mut quiet, mut refused, mut before, mut last) = (0, 0, usize::MAX, Ok(()));
     for _ in 0..LOOKS {
-        let Look { found, refusal } = look(engine, &filters, what).await?;
+        let Look { found, refusal } = look(engine, lease, what).await?;
         quiet = if found == 0 { quiet + 1 } else { 0 };
-        if quiet == 2 {
+        if quiet == enough {
             return Ok(());
         }
         // As long as something goes, the rest may follow: a network goes after its containers.
@@ -59,7 +65,7 @@ pub async fn sweep_dead(engine: &Engine, leases: &Leases) -> Result<usize, Envir
     let dead = leases.dead().map_err(EnvironmentError::Leases)?;
     let mut count = 0;
     for lease in dead {
-        if let Err(error) = sweep(engine, &lease.record.id, Sweep::Everything).await {
+        if let Err(error) = sweep(engine, &lease.record, Sweep::Everything).await {
             engine.api.ping().await?;
             output::say(format_args!("something of an earlier command could not be removed (starting the engine anew helps): {error}"));
             continue;
@@ -90,18 +96,31 @@ impl Look {
     }
 }
 
-async fn look(engine: &Engine, filters: &HashMap<&str, Vec<String>>, what: Sweep) -> Result<Look, EnvironmentError> {
+async fn look(engine: &Engine, lease: &Record, what: Sweep) -> Result<Look, EnvironmentError> {
     let api = &engine.api;
+    let filters = &HashMap::from([("label", vec![format!("modeldown.lease={}", lease.id)])]);
     let mut look = Look { found: 0, refusal: None };
     let all = ListContainersOptionsBuilder::new().all(true).filters(filters).build();
+    let mut containers: Vec<(String, bool)> =
+        api.list_containers(Some(all)).await?.into_iter().map(|one| (one.id.unwrap_or_default(), what == Sweep::Everything)).collect();
+    let mut networks = api.list_networks(Some(ListNetworksOptionsBuilder::new().filters(filters).build())).await?;
+    if lease.engine == EngineKind::Kind {
+        let nodes = HashMap::from([("label", vec![format!("{CLUSTER_LABEL}={}", lease.project)])]);
+        let all = ListContainersOptionsBuilder::new().all(true).filters(&nodes).build();
+        // What a node keeps in its volumes is worth nothing without it.
+        containers.extend(api.list_containers(Some(all)).await?.into_iter().map(|one| (one.id.unwrap_or_default(), true)));
+        // A kind that is left alone makes its network anew where it is gone, without a label.
+        let named = HashMap::from([("name", vec![format!("^{}$", lease.project)])]);
+        networks.extend(api.list_networks(Some(ListNetworksOptionsBuilder::new().filters(&named).build())).await?);
+    }
     // All at once, and each to its end: one that ends slowly or is refused must not hold up the others.
-    let removals = api.list_containers(Some(all)).await?.into_iter().map(|container| {
+    let removals = containers.iter().map(|(container, with_volumes)| {
         // Volumes without a name carry no label and go with their container.
-        let options = RemoveContainerOptionsBuilder::new().force(true).v(what == Sweep::Everything).build();
-        async move { api.remove_container(&container.id.unwrap_or_default(), Some(options)).await }
+        let options = RemoveContainerOptionsBuilder::new().force(true).v(*with_volumes).build();
+        api.remove_container(container, Some(options))
     });
     join_all(removals).await.into_iter().for_each(|removed| look.count(removed));
-    for network in api.list_networks(Some(ListNetworksOptionsBuilder::new().filters(filters).build())).await? {
+    for network in networks {
         look.count(api.remove_network(&network.id.unwrap_or_default()).await);
     }
     if what == Sweep::Running {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Break, Edit, Exercise, Files, PAST_FILE, edits, variant};
+use super::{Break, Edit, EngineKind, Exercise, Files, Manifest, PAST_FILE, edits, variant};
 use crate::document::{Document, Problem};
 
 /// Every edit must find its text exactly once in a file that there is.
@@ -91,6 +91,16 @@ pub(super) fn of_parameters(exercise: &Exercise, document: &Document) -> Vec<Pro
         }
     }
     problems
+}
+
+/// On Docker a service that joins no network is reached by nobody; a cluster has but one.
+pub(super) fn of_networks(manifest: &Manifest, document: &Document) -> Vec<Problem> {
+    let roles = manifest.roles.iter().map(|(name, role)| (format!("/roles/{name}"), &role.networks));
+    let platform = manifest.platform.iter().map(|(name, service)| (format!("/platform/{name}"), &service.networks));
+    let is_docker = manifest.engine == EngineKind::Docker;
+    let wrong = roles.chain(platform).filter(|(_, networks)| networks.is_empty() == is_docker);
+    let message = if is_docker { "a service joins a network, such as `networks: [default]`" } else { "a cluster has no networks to join" };
+    wrong.map(|(place, _)| document.problem(&place, message)).collect()
 }
 
 /// A seed must find breaks. An exercise that has none yet is its reference.

@@ -109,11 +109,14 @@ impl Parameter {
 }
 
 /// What an exercise's environments run on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EngineKind {
     /// Docker Compose.
+    #[default]
     Docker,
+    /// Kubernetes, in a cluster of one node that kind makes.
+    Kind,
 }
 
 /// What a service of a role is.
@@ -126,7 +129,8 @@ pub struct Role {
     /// The port that it listens on, if it does.
     #[serde(default)]
     pub port: Option<u16>,
-    /// The networks that it joins.
+    /// The networks that it joins; a cluster has but one.
+    #[serde(default)]
     pub networks: BTreeSet<String>,
     /// The memory limit in MiB of a service that sets none.
     pub memory_mib: u64,
@@ -161,7 +165,8 @@ pub struct PlatformService {
     pub image: String,
     /// Its command.
     pub command: Vec<String>,
-    /// The networks that it joins.
+    /// The networks that it joins; a cluster has but one.
+    #[serde(default)]
     pub networks: BTreeSet<String>,
     /// The port that it listens on, if it does.
     pub port: Option<u16>,

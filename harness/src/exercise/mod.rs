@@ -28,7 +28,7 @@ pub use past::{DIAGNOSIS_FILE, Day, Diagnosed, Past, Recorded, Wanted, diagnosed
 pub use seed::{NoSeed, Population, Row, Seed, accounts, request_body, rows, shuffled};
 pub use variant::Variant;
 pub use variant_file::{VARIANT_FILE, VariantError, VariantFile};
-pub use workspace::{RECORDED_FILE, day, render_workspace, unanswered};
+pub use workspace::{ACCOUNTS_FILE, RECORDED_FILE, ROWS_FILE, day, render_workspace, unanswered};
 
 /// Files by their path relative to some folder, with `/` between the parts.
 pub type Files = BTreeMap<String, Vec<u8>>;
@@ -206,7 +206,9 @@ impl Exercise {
             digest: hex(&digest.finalize()),
             exam_digest: hex(&exam_digest.finalize()),
         };
-        let problems = [flaws::of_parameters(&exercise, &document), flaws::of_variants(&exercise, &document)].concat();
+        let problems =
+            [flaws::of_networks(&exercise.manifest, &document), flaws::of_parameters(&exercise, &document), flaws::of_variants(&exercise, &document)]
+                .concat();
         if problems.is_empty() { Ok(exercise) } else { Err(Problems(problems).into()) }
     }
 

@@ -5,16 +5,17 @@ use minijinja::{Environment, UndefinedBehavior, context};
 
 use super::past::{Day, Past, Recorded, diagnosed};
 use super::{
-    Break, Exercise, ExerciseError, Files, Key, PAST_FILE, Population, Seed, VARIANT_FILE, Variant, VariantFile, accounts, edits, request_body, rows,
+    Break, EngineKind, Exercise, ExerciseError, Files, Key, PAST_FILE, Population, Seed, VARIANT_FILE, Variant, VariantFile, accounts, edits,
+    request_body, rows,
 };
 use crate::compose::{COMPOSE_FILE, ComposeFile};
 use crate::document::{self, Problem, Problems};
 
 /// The rows that the background traffic at home sends, one request body a line.
-const ROWS_FILE: &str = ".modeldown/rows.jsonl";
+pub const ROWS_FILE: &str = ".modeldown/rows.jsonl";
 
 /// What the feature store at home knows of their accounts.
-const ACCOUNTS_FILE: &str = ".modeldown/accounts.json";
+pub const ACCOUNTS_FILE: &str = ".modeldown/accounts.json";
 
 /// What was recorded on the day before, which `harness start` gives to the candidate's Prometheus.
 pub const RECORDED_FILE: &str = ".modeldown/past.json";
@@ -37,7 +38,9 @@ pub fn render_workspace(exercise: &Exercise, variant: &Variant, key: &Key) -> Re
     if let Some(content) = files.get_mut(COMPOSE_FILE) {
         *content = [format!("# yaml-language-server: $schema={COMPOSE_SCHEMA}\n").as_bytes(), content].concat();
     }
-    files.insert(COMPOSE_SCHEMA.to_owned(), document::schema::<ComposeFile>().into_bytes());
+    if manifest.engine == EngineKind::Docker {
+        files.insert(COMPOSE_SCHEMA.to_owned(), document::schema::<ComposeFile>().into_bytes());
+    }
     if let Some((_, day)) = day(exercise, variant, key)? {
         files.insert(RECORDED_FILE.to_owned(), serde_json::to_vec(&day.recorded).unwrap_or_default());
         files.extend(day.logs);

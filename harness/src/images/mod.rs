@@ -2,6 +2,7 @@
 //!
 //! A tag is the digest of what the image is made from, so that nothing is rebuilt when nothing changed.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -14,6 +15,11 @@ use crate::progress::Progress;
 
 /// What every image stands on.
 pub const BASE: &str = "debian:trixie-slim";
+/// What a cluster's node is made of: the image that kind 0.30 was made with, by its digest.
+const NODE: &str = "kindest/node:v1.34.0@sha256:7416a61b42b1662ca6ca89f02028ac133a309a2a30ba309614e8ec94d976dc5a";
+/// What stands in for it where no registry answers: `make kind-node` assembles it, for tests.
+const NODE_HERE: &str = "modeldown/kind-node";
+
 /// Targets of the platform's Dockerfile that environments use.
 const PLATFORM: [&str; 5] = ["alertmanager", "haproxy", "platform", "prometheus", "python"];
 
@@ -61,6 +67,30 @@ pub async fn ensure(engine: &Engine, exercise: &Exercise, progress: &Progress) -
         build(engine, &own, "Dockerfile", &missing).await?;
     }
     Ok(images)
+}
+
+/// The image that a cluster's node is made of, where it is here: kind's own, else what was assembled in its place.
+pub async fn node_here(engine: &Engine) -> Option<String> {
+    if engine.api.inspect_image(NODE).await.is_ok() {
+        return Some(NODE.to_owned());
+    }
+    let filters = HashMap::from([("reference", vec![NODE_HERE.to_owned()])]);
+    let options = bollard::query_parameters::ListImagesOptionsBuilder::new().filters(&filters).build();
+    let mut found = engine.api.list_images(Some(options)).await.ok()?;
+    found.sort_by_key(|image| std::cmp::Reverse(image.created));
+    found.into_iter().flat_map(|image| image.repo_tags).next()
+}
+
+/// The same, which is pulled where it is not here.
+pub async fn node(engine: &Engine, progress: &Progress) -> Result<String, ImageError> {
+    if let Some(here) = node_here(engine).await {
+        return Ok(here);
+    }
+    progress.step(format!("pulling {NODE} (once)"));
+    let mut pull = engine.command();
+    pull.args(["pull", "--quiet", NODE]);
+    run(pull, "docker pull kindest/node (where no registry answers, `make kind-node` assembles what tests need)", None).await?;
+    Ok(NODE.to_owned())
 }
 
 /// The tag of an exercise's own images: a digest of what they, and the platform's below them, are made from.

@@ -6,8 +6,10 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::compose::COMPOSE_FILE;
 use crate::exercise::{Files, VARIANT_FILE};
 use crate::exit::Owner;
+use crate::manifests::MANIFESTS;
 
 /// The most files that a submission may have.
 const LIMIT_FILES: usize = 2_000;
@@ -119,16 +121,20 @@ impl Collected {
                 above = folder;
             }
         }
-        let compose = crate::compose::COMPOSE_FILE;
-        let prefix = if files.contains_key(compose) {
+        let is_deployment = |prefix: &str| {
+            let manifests = format!("{prefix}{MANIFESTS}/");
+            files.contains_key(&format!("{prefix}{COMPOSE_FILE}")) || files.keys().any(|path| path.starts_with(&manifests))
+        };
+        let prefix = if is_deployment("") {
             String::new()
         } else {
-            let folders: BTreeSet<&str> = files.keys().filter_map(|path| path.split_once('/')).map(|(folder, _)| folder).collect();
-            let mut folders = folders.into_iter().filter(|folder| files.contains_key(&format!("{folder}/{compose}")));
-            match (folders.next(), folders.next()) {
-                (Some(folder), None) => format!("{folder}/"),
-                _ => return Err(rejected(compose, "there is no such file, neither on top nor in the archive's one folder")),
-            }
+            let folders: BTreeSet<String> = files.keys().filter_map(|path| path.split_once('/')).map(|(folder, _)| format!("{folder}/")).collect();
+            let mut folders = folders.into_iter().filter(|folder| is_deployment(folder));
+            let (Some(folder), None) = (folders.next(), folders.next()) else {
+                let why = format!("there is no such file, nor a folder `{MANIFESTS}`, neither on top nor in the archive's one folder");
+                return Err(rejected(COMPOSE_FILE, why));
+            };
+            folder
         };
         // What matters is asked again: in front of the folder's name, `.env` was not on top.
         let inside = |path: &str| path.strip_prefix(&prefix).filter(|path| matters(path)).map(str::to_owned);
@@ -313,6 +319,8 @@ mod tests {
         assert!(rejection(&[fine, ("COMPOSE.yaml", Regular, "b")]).contains("twice"));
         assert!(rejection(&[fine, ("big", Regular, &"x".repeat(17 << 20))]).contains("16 MiB"));
         assert!(rejection(&[("x", Regular, "a")]).contains("compose.yaml"));
+        let cluster = archive(&[("work/manifests/a.yaml", Regular, "a"), ("work/b", Regular, "b")]);
+        assert_eq!(read(cluster.path()).expect("it is fine").files.into_keys().collect::<Vec<_>>(), ["b", "manifests/a.yaml"]);
         assert!(rejection(&[fine, ("x", Regular, "a"), ("x/y", Regular, "a")]).contains("at once"));
         let mut garbage = tempfile::NamedTempFile::new().expect("a file");
         garbage.write_all(&[7; 2_000]).expect("writable");

@@ -1,0 +1,261 @@
+//! The Kubernetes manifests of a submission: [`vet`] lists everything in them that is not allowed, at home and before an exam alike. What
+//! passed asks for nothing outside its namespace, and for pods that Pod Security's level `restricted` admits.
+
+mod model;
+mod platform;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::document::{self, Document, Problem, Problems};
+use crate::exercise::{Files, Manifest};
+
+pub use platform::{PLATFORM, namespaces, platform};
+
+use model::{
+    Capabilities, ConfigMap, Container, Deployment, Job, KINDS, Object, PodDisruptionBudget, PodSpec, Role, RoleBinding, Seccomp, Service,
+    ServiceAccount, head,
+};
+
+/// The folder of a workspace in which every YAML or JSON file is a manifest.
+pub const MANIFESTS: &str = "manifests";
+/// The tag under which the exercise's images are in a cluster.
+pub const TAG: &str = "stable";
+
+/// How many objects a submission may have, and replicas a Deployment.
+const MOST_OBJECTS: usize = 60;
+const MOST_REPLICAS: u32 = 8;
+/// How many containers a pod may have.
+const MOST_CONTAINERS: usize = 4;
+
+/// What a Role may be about, by API group: what releases need. Neither roles nor tokens are among it, so that nobody gets more than they were
+/// given.
+const ROLES: [(&str, &[&str]); 6] = [
+    ("", &["configmaps", "endpoints", "events", "pods", "pods/log", "services"]),
+    ("apps", &["deployments", "deployments/scale", "deployments/status", "replicasets"]),
+    ("batch", &["jobs", "jobs/status"]),
+    ("discovery.k8s.io", &["endpointslices"]),
+    ("events.k8s.io", &["events"]),
+    ("policy", &["poddisruptionbudgets"]),
+];
+const VERBS: [&str; 7] = ["create", "delete", "get", "list", "patch", "update", "watch"];
+
+/// Manifests that passed the policy.
+#[derive(Debug, Clone)]
+pub struct VettedManifests {
+    /// The objects, each with its namespace.
+    pub objects: Vec<Value>,
+}
+
+/// Checks a submission's manifests, and lists everything that is not allowed. They are applied in a namespace that is called like the exercise.
+pub fn vet(files: &Files, manifest: &Manifest) -> Result<VettedManifests, Problems> {
+    let mut check = Check { manifest, namespace: &manifest.id, problems: Vec::new(), seen: BTreeMap::new(), objects: Vec::new() };
+    for path in files.keys().filter(|path| is_manifest(path)) {
+        match std::str::from_utf8(&files[path]).ok().map(|text| Document::parse_all(path, text)) {
+            None => check.problems.push(Problem::at(path, "", 0, "the file is not UTF-8 text")),
+            Some(Err(Problems(problems))) => check.problems.extend(problems),
+            Some(Ok(documents)) => documents.iter().for_each(|document| check.document(document)),
+        }
+    }
+    if check.seen.is_empty() && check.problems.is_empty() {
+        check.problems.push(Problem::at(MANIFESTS, "", 0, "there is no manifest in this folder of the submission"));
+    }
+    let Check { mut problems, objects, .. } = check;
+    if problems.is_empty() {
+        return Ok(VettedManifests { objects });
+    }
+    problems.sort();
+    problems.dedup();
+    Err(Problems(problems))
+}
+
+struct Check<'a> {
+    manifest: &'a Manifest,
+    namespace: &'a str,
+    problems: Vec<Problem>,
+    /// Where each object stands, by kind and name.
+    seen: BTreeMap<(String, String), String>,
+    objects: Vec<Value>,
+}
+
+impl Check<'_> {
+    fn document(&mut self, document: &Document) {
+        let value = document.root.value();
+        let Some((version, kind)) = head(&value) else {
+            self.wrong(document, "", "an object begins with `apiVersion` and `kind`", "");
+            return;
+        };
+        if !KINDS.contains(&(version, kind)) {
+            let known = KINDS.map(|(version, kind)| format!("{kind} ({version})")).join(", ");
+            self.wrong(
+                document,
+                "/kind",
+                format!("`{kind}` of `{version}` is no kind of object that a submission may have"),
+                &format!("known: {known}"),
+            );
+            return;
+        }
+        let read = match kind {
+            "Deployment" => self.read::<Deployment>(document).map(Object::Deployment),
+            "Job" => self.read::<Job>(document).map(Object::Job),
+            "Service" => self.read::<Service>(document).map(Object::Service),
+            "ConfigMap" => self.read::<ConfigMap>(document).map(Object::ConfigMap),
+            "PodDisruptionBudget" => self.read::<PodDisruptionBudget>(document).map(Object::PodDisruptionBudget),
+            "ServiceAccount" => self.read::<ServiceAccount>(document).map(Object::ServiceAccount),
+            "Role" => self.read::<Role>(document).map(Object::Role),
+            _ => self.read::<RoleBinding>(document).map(Object::RoleBinding),
+        };
+        let Some(object) = read else { return };
+        self.named(document, kind, &object);
+        match &object {
+            Object::Deployment(one) if one.spec.replicas.is_some_and(|replicas| replicas > MOST_REPLICAS) => {
+                self.wrong(document, "/spec/replicas", format!("at most {MOST_REPLICAS} replicas are allowed"), "");
+            }
+            Object::Service(one) if one.spec.r#type.as_deref().is_some_and(|kind| kind != "ClusterIP") => {
+                self.wrong(document, "/spec/type", "a Service may be of type `ClusterIP` only", "nobody outside the cluster reaches it");
+            }
+            Object::Role(one) => self.role(document, one),
+            Object::RoleBinding(one) => self.binding(document, one),
+            _ => {}
+        }
+        if let Some(template) = object.template() {
+            self.pod(document, &template.spec);
+        }
+        let mut placed = value.clone();
+        placed["metadata"]["namespace"] = self.namespace.into();
+        self.objects.push(placed);
+        if self.objects.len() == MOST_OBJECTS + 1 {
+            self.wrong(document, "", format!("at most {MOST_OBJECTS} objects are allowed"), "");
+        }
+    }
+
+    fn wrong(&mut self, document: &Document, pointer: &str, message: impl Into<String>, help: &str) {
+        let problem = document.problem(pointer, message);
+        self.problems.push(if help.is_empty() { problem } else { problem.with_help(help) });
+    }
+
+    fn read<T: DeserializeOwned + JsonSchema>(&mut self, document: &Document) -> Option<T> {
+        document::read(document).map_err(|Problems(problems)| self.problems.extend(problems)).ok()
+    }
+
+    fn named(&mut self, document: &Document, kind: &str, object: &Object) {
+        let metadata = object.metadata();
+        if metadata.namespace.as_ref().is_some_and(|namespace| namespace != self.namespace) {
+            self.wrong(document, "/metadata/namespace", format!("the only namespace is `{}`", self.namespace), "leave it out");
+        }
+        let Some(name) = metadata.name.as_ref().filter(|name| is_name(name)) else {
+            self.wrong(document, "/metadata", "an object needs a name: small letters, digits and `-`, at most 63, a letter first", "");
+            return;
+        };
+        let place = document.problem("/metadata/name", "").place();
+        if let Some(other) = self.seen.insert((kind.to_owned(), name.clone()), place) {
+            self.wrong(document, "/metadata/name", format!("there is another {kind} `{name}`, at {other}"), "");
+        }
+    }
+
+    /// What Pod Security's level `restricted` asks for that the types do not rule out.
+    fn pod(&mut self, document: &Document, pod: &PodSpec) {
+        let here = "/spec/template/spec";
+        let security = pod.security_context.as_ref();
+        let all = [("containers", Some(&pod.containers)), ("initContainers", pod.init_containers.as_ref())];
+        for (list, containers) in all.into_iter().filter_map(|(list, containers)| Some((list, containers?))) {
+            if containers.is_empty() || containers.len() > MOST_CONTAINERS {
+                self.wrong(document, &format!("{here}/{list}"), format!("a pod has 1 to {MOST_CONTAINERS} containers"), "");
+            }
+            for (index, container) in containers.iter().enumerate() {
+                let non_root = security.is_some_and(|security| security.run_as_non_root == Some(true));
+                let confined = security.and_then(|security| security.seccomp_profile.as_ref());
+                self.container(document, &format!("{here}/{list}/{index}"), container, non_root, confined);
+            }
+        }
+        if security.and_then(|security| security.run_as_user) == Some(0) {
+            self.wrong(document, &format!("{here}/securityContext/runAsUser"), "a pod may not run as root", "");
+        }
+    }
+
+    fn container(&mut self, document: &Document, here: &str, container: &Container, non_root: bool, confined: Option<&Seccomp>) {
+        let alias = container.image.rsplit_once(':').map_or(container.image.as_str(), |(alias, _)| alias);
+        if !self.manifest.aliases.contains(alias) || alias == container.image {
+            let known: Vec<String> = self.manifest.aliases.iter().map(|alias| format!("{alias}:{TAG}")).collect();
+            let message = format!("`{}` is not an image of this exercise", container.image);
+            self.wrong(document, &format!("{here}/image"), message, &format!("known: {}", known.join(", ")));
+        }
+        let security = container.security_context.as_ref();
+        let (place, help) = match security {
+            Some(_) => (format!("{here}/securityContext"), "Pod Security `restricted` asks for it"),
+            None => (here.to_owned(), "it stands in `securityContext`, and Pod Security `restricted` asks for it"),
+        };
+        let is_root = security.and_then(|security| security.run_as_user) == Some(0);
+        if is_root || !security.and_then(|security| security.run_as_non_root).unwrap_or(non_root) {
+            self.wrong(document, &place, "`runAsNonRoot: true` is missing, for the pod or the container", help);
+        }
+        let profile = security.and_then(|security| security.seccomp_profile.as_ref()).or(confined).map(|profile| profile.r#type.as_str());
+        if profile != Some("RuntimeDefault") {
+            self.wrong(document, &place, "`seccompProfile: {type: RuntimeDefault}` is missing, for the pod or the container", help);
+        }
+        if security.and_then(|security| security.allow_privilege_escalation) != Some(false) {
+            self.wrong(document, &place, "`allowPrivilegeEscalation: false` is missing", help);
+        }
+        let drops_all = |capabilities: &Capabilities| capabilities.drop.iter().any(|one| one == "ALL");
+        if !security.and_then(|security| security.capabilities.as_ref()).is_some_and(drops_all) {
+            self.wrong(document, &place, "`capabilities: {drop: [ALL]}` is missing", help);
+        }
+    }
+
+    fn role(&mut self, document: &Document, role: &Role) {
+        for (index, rule) in role.rules.iter().enumerate() {
+            let here = format!("/rules/{index}");
+            for (at, group) in rule.api_groups.iter().enumerate() {
+                let Some((_, resources)) = ROLES.iter().find(|(known, _)| known == group) else {
+                    let known: Vec<String> = ROLES.iter().map(|(group, _)| format!("\"{group}\"")).collect();
+                    let message = format!("a Role may not be about the API group `{group}`");
+                    self.wrong(document, &format!("{here}/apiGroups/{at}"), message, &format!("known: {}", known.join(", ")));
+                    continue;
+                };
+                for (at, resource) in rule.resources.iter().enumerate().filter(|(_, resource)| !resources.contains(&resource.as_str())) {
+                    let message = format!("a Role may not be about `{resource}` of the API group \"{group}\"");
+                    self.wrong(document, &format!("{here}/resources/{at}"), message, &format!("known: {}", resources.join(", ")));
+                }
+            }
+            for (at, verb) in rule.verbs.iter().enumerate().filter(|(_, verb)| !VERBS.contains(&verb.as_str())) {
+                self.wrong(
+                    document,
+                    &format!("{here}/verbs/{at}"),
+                    format!("a Role may not allow `{verb}`"),
+                    &format!("known: {}", VERBS.join(", ")),
+                );
+            }
+        }
+    }
+
+    fn binding(&mut self, document: &Document, binding: &RoleBinding) {
+        if binding.role_ref.kind != "Role" || binding.role_ref.api_group != "rbac.authorization.k8s.io" {
+            self.wrong(document, "/roleRef", "only a Role of the submission can be bound", "`kind: Role` of `rbac.authorization.k8s.io`");
+        }
+        for (index, subject) in binding.subjects.iter().enumerate() {
+            let is_here = subject.namespace.as_ref().is_none_or(|namespace| namespace == self.namespace);
+            if subject.kind != "ServiceAccount" || !is_here || subject.api_group.as_ref().is_some_and(|group| !group.is_empty()) {
+                self.wrong(document, &format!("/subjects/{index}"), "a Role can be given to a ServiceAccount of its namespace only", "");
+            }
+        }
+    }
+}
+
+/// Whether a file is one that `kubectl apply --filename manifests` reads.
+fn is_manifest(path: &str) -> bool {
+    let extension = Path::new(path).extension().and_then(std::ffi::OsStr::to_str);
+    path.starts_with(&format!("{MANIFESTS}/")) && matches!(extension, Some("json" | "yaml" | "yml"))
+}
+
+/// Whether a text is a name as RFC 1123 has labels, with a letter first.
+fn is_name(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    text.len() <= 63 && text.starts_with(|c: char| c.is_ascii_lowercase()) && text.chars().all(fits) && !text.ends_with('-')
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+//! Exercises on Kubernetes, at home: a real cluster, made by `kind` in an engine of the test's own, whose network no other test sees.
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
+
+use acceptance::{Home, Nodes, PrivateEngine, lines, said};
+use harness::exercise::Exercise;
+use serde_json::Value;
+
+/// The folder of exercises whose only one runs on Kubernetes.
+fn exercises(folder: &Path) -> PathBuf {
+    let (original, here) = (acceptance::repository().join("exercises"), acceptance::repository().join("tests/kind/parcels"));
+    let parcels = folder.join("parcels");
+    for part in ["platform/src", "platform/images"] {
+        acceptance::copy(&original.join(part), &folder.join(part));
+    }
+    acceptance::copy(&here, &parcels);
+    std::fs::create_dir(parcels.join("images")).expect("writable");
+    std::fs::rename(parcels.join("Dockerfile"), parcels.join("images/Dockerfile")).expect("writable");
+    for (from, to) in [
+        ("platform/Cargo.toml", "platform/Cargo.toml"),
+        ("platform/Cargo.lock", "platform/Cargo.lock"),
+        ("warm-up/images/oracle.py", "parcels/images/oracle.py"),
+        ("warm-up/reference/model/server.py", "parcels/images/server.py"),
+        ("warm-up/contract.yaml", "parcels/contract.yaml"),
+        ("warm-up/exam.yaml", "parcels/exam.yaml"),
+        ("warm-up/checks.yaml", "parcels/checks.yaml"),
+    ] {
+        std::fs::copy(original.join(from), folder.join(to)).expect("writable");
+    }
+    folder.to_owned()
+}
+
+/// A candidate whose clusters are in an engine of their own.
+struct Candidate {
+    home: Home,
+    /// It ends after what is in it.
+    _engine: PrivateEngine,
+}
+
+impl Candidate {
+    fn new() -> Self {
+        let home = Home::new();
+        let folder = exercises(&home.path("exercises"));
+        let exercise = Exercise::load(&folder.join("parcels")).expect("it is right");
+        let nodes = Nodes::assembled();
+        let engine = PrivateEngine::with_nodes(&exercise, &nodes);
+        let home = home.with_exercises(folder).inside(&engine, &nodes);
+        Self { home, _engine: engine }
+    }
+
+    fn harness(&self, arguments: &[&str], workspace: &Path) -> Output {
+        self.home.harness().args(arguments).arg("--dir").arg(workspace).output().expect("it runs")
+    }
+
+    /// What plain `kubectl` says, with the workspace's way to its cluster.
+    fn kubectl(&self, workspace: &Path, arguments: &[&str]) -> Output {
+        let mut command = self.home.tool("kubectl");
+        command.env("KUBECONFIG", workspace.join(".modeldown/kubeconfig")).args(arguments);
+        command.output().expect("it runs")
+    }
+
+    /// Every container and network in the engine that is not its own.
+    fn left(&self) -> Vec<String> {
+        let containers = lines(&self.home.docker(["ps", "--all", "--format", "{{.Names}}"]));
+        let networks = lines(&self.home.docker(["network", "ls", "--filter", "type=custom", "--format", "{{.Name}}"]));
+        [containers, networks].concat()
+    }
+}
+
+/// Whether a `kind` makes a cluster somewhere.
+fn is_kind_at_work() -> bool {
+    let processes = std::fs::read_dir("/proc").expect("readable").flatten();
+    let mut commands = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+    commands.any(|words| words.split(|byte| *byte == 0).take(3).eq([&b"kind"[..], b"create", b"cluster"]))
+}
+
+fn edit(workspace: &Path, from: &str, to: &str) {
+    let path = workspace.join("manifests/model.yaml");
+    let text = std::fs::read_to_string(&path).expect("readable");
+    assert!(text.contains(from), "{from}");
+    std::fs::write(path, text.replacen(from, to, 1)).expect("writable");
+}
+
+#[test]
+#[ignore = "needs root, and a node image that takes ten minutes once; `make test-all` runs it"]
+fn a_cluster_comes_says_what_is_wrong_and_goes() {
+    let candidate = Candidate::new();
+    let (one, other) = (candidate.home.path("one"), candidate.home.path("other"));
+    let started = candidate.harness(&["start", "parcels", "--reference"], &one);
+    assert!(started.status.success() && !said(&started).contains("Not every service"), "{}", said(&started));
+
+    // The candidate's tools work, and find what they should.
+    let listed = candidate.kubectl(&one, &["--namespace", "parcels", "get", "deployments", "--output", "name"]);
+    assert_eq!(lines(&listed), ["deployment.apps/model"], "{}", said(&listed));
+    let asked = ["--namespace", "platform", "exec", "deploy/driver", "--", "driver", "get", "http://model.parcels:8000/v2/health/ready"];
+    // Pods are available a moment before every node knows their Service's way to them.
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while !said(&candidate.kubectl(&one, &asked)).contains("true") {
+        assert!(Instant::now() < deadline, "{}", said(&candidate.kubectl(&one, &asked)));
+    }
+    let status: Value = serde_json::from_slice(&candidate.harness(&["status", "--json"], &one).stdout).expect("it is JSON");
+    let service = &status["environments"][0]["services"][0];
+    assert_eq!(
+        (service["name"].as_str(), service["state"].as_str(), service["role"].as_str()),
+        (Some("model"), Some("running"), Some("model")),
+        "{status:#}"
+    );
+
+    // What cannot come is told, and why; it is not waited for.
+    edit(&one, "late-server:stable", "late-server:stabel");
+    let unwell = candidate.harness(&["start", "parcels"], &one);
+    assert!(unwell.status.success() && said(&unwell).contains("ErrImageNeverPull"), "{}", said(&unwell));
+    edit(&one, "late-server:stabel", "late-server:stable");
+    edit(&one, "cpu: 50m", "cpu: \"64\"");
+    let unwell = candidate.harness(&["start", "parcels"], &one);
+    assert!(unwell.status.success() && said(&unwell).contains("fits on no node"), "{}", said(&unwell));
+    edit(&one, "cpu: \"64\"", "cpu: 50m");
+
+    // What is not allowed is refused at its line, and changes nothing.
+    edit(&one, "      automountServiceAccountToken: false\n", "      automountServiceAccountToken: false\n      hostNetwork: true\n");
+    let refused = candidate.harness(&["start", "parcels"], &one);
+    assert!(
+        refused.status.code() == Some(3) && said(&refused).contains("manifests/model.yaml:19:7: unknown key `hostNetwork`"),
+        "{}",
+        said(&refused)
+    );
+    edit(&one, "      hostNetwork: true\n", "");
+
+    // A second cluster is another one; what becomes of it is nothing to the first.
+    let beside = candidate.harness(&["start", "parcels", "--break", "no-image"], &other);
+    assert!(beside.status.success() && said(&beside).contains("ErrImageNeverPull"), "{}", said(&beside));
+    let stopped = candidate.harness(&["stop"], &other);
+    assert!(stopped.status.success() && !other.join(".modeldown/kubeconfig").exists(), "{}", said(&stopped));
+    let again = candidate.harness(&["start", "parcels"], &one);
+    assert!(again.status.success() && !said(&again).contains("Not every service"), "{}", said(&again));
+
+    assert!(candidate.harness(&["stop", "--remove"], &one).status.success());
+    assert!(candidate.harness(&["stop", "--remove"], &other).status.success());
+    assert_eq!(candidate.left(), Vec::<String>::new());
+    assert!(!candidate.home.path("home/.kube/config").exists(), "the user's own configuration was touched");
+}
+
+#[test]
+#[ignore = "needs root, and a node image that takes ten minutes once; `make test-all` runs it"]
+fn a_cluster_whose_command_was_killed_goes_with_the_next() {
+    let candidate = Candidate::new();
+    let workspace = candidate.home.path("work");
+    // Its network alone, its node as well, and the way to it.
+    let reached: [&dyn Fn() -> bool; 3] =
+        [&|| !candidate.left().is_empty(), &|| candidate.left().iter().any(|name| name.ends_with("-control-plane")), &|| {
+            workspace.join(".modeldown/kubeconfig").exists()
+        }];
+    for (point, is_reached) in reached.into_iter().enumerate() {
+        let mut starting = candidate.home.harness();
+        starting.args(["start", "parcels", "--reference", "--dir"]).arg(&workspace).stderr(Stdio::null());
+        let mut started = starting.spawn().expect("it runs");
+        let deadline = Instant::now() + Duration::from_mins(1);
+        while !is_reached() {
+            assert!(Instant::now() < deadline && started.try_wait().expect("it can be asked").is_none(), "point {point} was never reached");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        started.kill().expect("it can be");
+        started.wait().expect("it ends");
+        let swept = candidate.home.harness().arg("gc").output().expect("it runs");
+        assert!(swept.status.success(), "{}", said(&swept));
+        // It lives on without its command, and ends when what it makes is taken away.
+        while is_kind_at_work() {
+            assert!(Instant::now() < deadline, "kind goes on and on");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(candidate.left(), Vec::<String>::new(), "point {point}");
+        if workspace.exists() {
+            std::fs::remove_dir_all(&workspace).expect("writable");
+        }
+    }
+}
