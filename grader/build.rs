@@ -6,22 +6,34 @@ use sha2::{Digest, Sha256};
 
 /// What decides what a recording holds, from the repository's root, beside the images of exercise and platform, which have tags. Judges and
 /// reports do not: they read it anew each time.
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 16] = [
     "exercises/platform/replay",
+    "grader/src/cli/replay.rs",
     "grader/src/cli/run.rs",
     "grader/src/exam",
     "grader/src/history",
     "grader/src/replay",
+    "grader/src/selftest/hold.rs",
     "harness/src/compose",
+    "harness/src/document",
     "harness/src/engine",
     "harness/src/environment",
+    "harness/src/exercise/past",
     "harness/src/exercise/seed.rs",
+    "harness/src/exercise/workspace.rs",
     "harness/src/images",
     "harness/src/submission",
 ];
 
 /// What decides what a recording comes to, beside what the exercise says.
-const JUDGES: [&str; 3] = ["grader/src/check", "grader/src/score", "grader/src/selftest/agree.rs"];
+const JUDGES: [&str; 6] = [
+    "grader/src/check",
+    "grader/src/report",
+    "grader/src/score",
+    "grader/src/selftest/agree.rs",
+    "grader/src/selftest/hold.rs",
+    "grader/src/selftest/row.rs",
+];
 
 fn main() {
     println!("cargo::rustc-env=MODELDOWN_RECORDER={}", digest(&SOURCES));
@@ -36,7 +48,7 @@ fn digest(sources: &[&str]) -> String {
         println!("cargo::rerun-if-changed=../{source}");
         for file in files(&root.join(source)) {
             digest.update(file.strip_prefix(&root).unwrap_or(&file).to_string_lossy().as_bytes());
-            digest.update(std::fs::read(&file).unwrap_or_default());
+            digest.update(std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display())));
         }
     }
     digest.finalize().iter().take(6).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))

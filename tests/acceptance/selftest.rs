@@ -68,6 +68,15 @@ fn the_template_is_proven_and_nothing_is_recorded_twice() {
     assert_eq!(again.stdout, first.stdout, "{}", said(&again));
     let page = std::fs::read_to_string(page).expect("it was written");
     assert!(page.contains("| break | exactly the checks fail that it names | 2 | 2 | 0 |") && page.contains("| cheat/always-half |"), "{page}");
+    // Whoever has the rows and no recordings holds nothing again.
+    let rows = home.path("rows.jsonl");
+    let options = ["--rows", rows.to_str().expect("it is UTF-8")];
+    assert_eq!(selftest(&home, "warm-up", &[&kinds[..], &options].concat()).status.code(), Some(0));
+    let elsewhere = home.path("elsewhere");
+    let known = home.grader().args(["selftest", "warm-up", "--ledger"]).arg(&elsewhere).args(options).args(kinds).output().expect("it runs");
+    assert_eq!(known.status.code(), Some(0), "{}", said(&known));
+    let held = std::fs::read_dir(&elsewhere).expect("it locks one").flatten().any(|ledger| ledger.path().join("reference").exists());
+    assert!(!held, "{}", said(&known));
     let listed = selftest(&home, "warm-up", &["--list"]);
     let listed: Value = serde_json::from_slice(&listed.stdout).expect("it is JSON");
     let recorded = |id: &str| listed["cells"].as_array().expect("a list").iter().find(|cell| cell["id"] == id).map(|cell| cell["recorded"].clone());

@@ -1,6 +1,5 @@
 //! `grader selftest`
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -17,7 +16,7 @@ use super::{CliError, loaded};
 use crate::check::Rubric;
 use crate::history::History;
 use crate::selftest::{
-    Cell, Entry, Held, HoldError, KINDS, Ledger, Level, Machine, Means, Row, Stop, cells, hold, of_today, page, rows, version, write_rows,
+    Cell, Entry, Held, HoldError, KINDS, Ledger, Level, Means, Row, Rows, Stop, Version, add_rows, cells, hold, of_today, page, rows,
 };
 
 /// The cell whose recording others are replayed on.
@@ -48,7 +47,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIR", default_value = "report/selftest")]
     ledger: PathBuf,
     /// What an exam of the reference recorded, instead of one of the ledger.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["rows", "page"])]
     history: Option<PathBuf>,
     /// Lists the submissions, and runs nothing.
     #[arg(long)]
@@ -92,27 +91,28 @@ impl Arguments {
         let all = cells(&exercise, &exam, &rubric, self.runs.max(1))?;
         let chosen = self.chosen(&all)?;
         let ledger = Ledger::of(&exercise, &self.ledger)?;
+        let known = self.rows.as_deref().map(rows).transpose()?.unwrap_or_default();
+        let reference = all.iter().find(|cell| cell.id == REFERENCE);
+        let history = self.history.clone().or_else(|| Some(ledger.place(reference?).join("history"))).unwrap_or_default();
+        let means = Means { exercise: &exercise, exercises: &exercises, ledger: &ledger, history: &history };
+        let mut proof = Proof { rubric: &rubric, machine: String::new(), rows: known, must_record: None, means };
         if self.list {
-            return self.tell_list(&chosen, &ledger);
+            return self.tell_list(&chosen, &proof);
         }
         let _lock = ledger.lock()?;
         let engine = Engine::connect().await?;
+        proof.machine = harness::engine::machine(&engine.version);
         let progress = Progress::stderr();
         images::ensure(&engine, &exercise, &progress).await?;
         if exam.replay.is_some() {
             images::replay(&engine, &exercises, &progress).await?;
         }
-        let reference = all.iter().find(|cell| cell.id == REFERENCE);
-        let history = self.history.clone().or_else(|| Some(ledger.place(reference?).join("history"))).unwrap_or_default();
-        let rows = self.rows.as_deref().map(rows).transpose()?.unwrap_or_default();
-        let means = Means { exercise: &exercise, exercises: &exercises, ledger: &ledger, history: &history };
-        let mut proof = Proof { rubric: &rubric, rows, means };
         let mut work = chosen.clone();
         // What is replayed on its recording comes after it, and brings it along.
         if self.history.is_none() && chosen.iter().any(|cell| cell.level == Level::Replay && proof.known(cell).is_none()) {
             work.retain(|cell| cell.id != REFERENCE);
             work.splice(0..0, reference);
-            proof.rows.remove(REFERENCE);
+            proof.must_record = reference;
         }
         let (mut different, mut unknown, mut stop) = (0, 0, Stop::default());
         for (index, cell) in work.iter().enumerate() {
@@ -121,21 +121,24 @@ impl Arguments {
                 unknown += 1;
                 continue;
             };
-            match (held.row.not_graded(), held.row.differences.is_empty()) {
-                (1.., _) => unknown += 1,
-                (0, false) => different += 1,
-                (0, true) => {}
+            if held.row.differs() {
+                different += 1;
+            } else if held.row.not_graded() > 0 {
+                unknown += 1;
             }
             self.tell(&held, &ledger)?;
-            proof.rows.insert(cell.id.clone(), held.row);
             if let Some(file) = &self.rows {
-                write_rows(file, &proof.rows)?;
+                proof.rows = add_rows(file, [held.row])?;
             }
         }
         progress.done();
         if let Some(file) = &self.page {
+            // As often as the reference was held in any run of this command.
+            let of_this = proof.rows.values().filter(|row| row.exercise == exercise.manifest.id);
+            let most = of_this.filter_map(|row| row.cell.strip_prefix("reference/")?.parse().ok()).max().unwrap_or(1);
+            let all = cells(&exercise, &exam, &rubric, self.runs.max(most))?;
             let held: Vec<Held<'_>> = all.iter().filter_map(|cell| proof.told(cell)).collect();
-            std::fs::write(file, page(&exercise, &exam, &rubric, &held, &all, &machine(&engine))).map_err(Shared::file(file))?;
+            std::fs::write(file, page(&exercise, &exam, &rubric, &held, &all)).map_err(Shared::file(file))?;
         }
         output::say(format_args!("{} of {} agree with what `{}` says of them", work.len() - different - unknown, work.len(), exercise.manifest.id));
         Ok(ExitCode::from(match (different, unknown) {
@@ -160,14 +163,14 @@ impl Arguments {
         Ok(named.into_iter().enumerate().filter(|(index, _)| in_shard(*index)).map(|(_, cell)| cell).collect())
     }
 
-    fn tell_list(&self, chosen: &[&Cell], ledger: &Ledger) -> Result<ExitCode, CliError> {
+    fn tell_list(&self, chosen: &[&Cell], proof: &Proof<'_>) -> Result<ExitCode, CliError> {
+        let is_known = |cell: &Cell| proof.known(cell).is_some();
         if self.json {
-            let row =
-                |cell: &&Cell| json!({ "id": cell.id, "title": cell.title, "level": cell.level.name(), "recorded": ledger.read(cell).is_some() });
+            let row = |cell: &&Cell| json!({ "id": cell.id, "title": cell.title, "level": cell.level.name(), "recorded": is_known(cell) });
             output::print(json!({ "cells": chosen.iter().map(row).collect::<Vec<_>>() }))?;
         } else {
             for cell in chosen {
-                let mark = if ledger.read(cell).is_some() { "recorded" } else { "" };
+                let mark = if is_known(cell) { "recorded" } else { "" };
                 output::print(format_args!("{:<8} {:<8} {}", cell.level.name(), mark, cell.id))?;
             }
         }
@@ -189,7 +192,7 @@ impl Arguments {
         for difference in &held.row.differences {
             output::print(format_args!("         {difference}"))?;
         }
-        if !held.row.differences.is_empty() {
+        if !held.row.differences.is_empty() && place.is_dir() {
             output::print(format_args!("         its recording: {}", place.display()))?;
         }
         Ok(())
@@ -199,30 +202,37 @@ impl Arguments {
 /// What cells are recorded and judged with.
 struct Proof<'a> {
     rubric: &'a Rubric,
-    /// What became of cells, by their ids.
-    rows: BTreeMap<String, Row>,
+    /// This one, in a sentence.
+    machine: String,
+    /// What became of cells on this and other machines and days.
+    rows: Rows,
+    /// The cell of which a recording is needed, and not only a row.
+    must_record: Option<&'a Cell>,
     means: Means<'a>,
 }
 
 impl Proof<'_> {
-    /// A cell's recording, made now where there is none, and once more where the first says too little; nothing where it cannot be made, which is
-    /// said.
+    /// What became of a cell: held now where nobody knows, and once more where that leaves it open; nothing where it cannot be held, which is said.
     async fn held<'c>(&self, cell: &'c Cell, stop: &mut Stop, tell: impl Fn()) -> Result<Option<Held<'c>>, CliError> {
-        if let Some(held) = self.known(cell) {
+        let must_record = self.must_record.is_some_and(|one| one.id == cell.id) && self.recorded(cell).is_none();
+        if let Some(held) = self.known(cell).filter(|_| !must_record) {
             return Ok(Some(held));
         }
+        let attempts = self.told(cell).filter(|held| held.row.is_open).map_or(0, |held| held.row.entry.attempts);
         tell();
-        let first = self.made(cell, stop).await?;
-        if first.as_ref().is_none_or(|held| !held.row.is_open) {
+        let first = self.made(cell, attempts + 1, stop).await?;
+        // What is replayed comes to the same again.
+        let is_open = first.as_ref().is_some_and(|held| held.row.is_open) && cell.level != Level::Replay;
+        if !is_open {
             return Ok(first);
         }
         output::say(format_args!("grader: {}: not all of it was graded; it is held again, which its page counts", cell.id));
         tell();
-        self.made(cell, stop).await
+        Ok(self.made(cell, attempts + 2, stop).await?.or(first))
     }
 
-    async fn made<'c>(&self, cell: &'c Cell, stop: &mut Stop) -> Result<Option<Held<'c>>, CliError> {
-        match hold(cell, &self.means, stop).await {
+    async fn made<'c>(&self, cell: &'c Cell, attempt: u32, stop: &mut Stop) -> Result<Option<Held<'c>>, CliError> {
+        match hold(cell, &self.means, attempt, stop).await {
             Ok(entry) => self.judged(cell, entry).map(Some),
             Err(HoldError::Interrupted(interrupt)) => Err(interrupt.into()),
             Err(error) => {
@@ -237,7 +247,8 @@ impl Proof<'_> {
         let Means { exercise, ledger, .. } = self.means;
         let folder = ledger.place(cell).join("history");
         let history = if folder.is_dir() { Some(of_today(History::read(&folder)?, exercise, &cell.variant)) } else { None };
-        let row = Row::new(cell, version(cell, exercise, ledger), entry, history.as_ref(), self.rubric).map_err(CliError::Rules)?;
+        let version = Version::of(cell, exercise, ledger, &self.machine);
+        let row = Row::new(cell, version, entry, history.as_ref(), self.rubric).map_err(CliError::Rules)?;
         Ok(Held { cell, row })
     }
 
@@ -248,20 +259,20 @@ impl Proof<'_> {
         held.row.entry.replayed.as_ref().is_none_or(is_of_this).then_some(held)
     }
 
-    /// What is known of a cell: by its recording, else by what was written down of it.
+    /// What is known of a cell, by its recording here and by what was written down of it.
     fn told<'c>(&self, cell: &'c Cell) -> Option<Held<'c>> {
         let Means { exercise, ledger, .. } = self.means;
-        let row = || self.rows.get(&cell.id).filter(|row| row.version == version(cell, exercise, ledger));
-        self.recorded(cell).or_else(|| Some(Held { cell, row: row()?.clone() }))
+        let version = Version::of(cell, exercise, ledger, &self.machine).digest;
+        let written = self.rows.get(&(exercise.manifest.id.clone(), cell.id.clone())).filter(|row| row.version == version).cloned();
+        let row = match (written, self.recorded(cell).map(|held| held.row)) {
+            (Some(written), Some(recorded)) => written.or(recorded),
+            (written, recorded) => written.or(recorded)?,
+        };
+        Some(Held { cell, row })
     }
 
-    /// The same, unless it says too little: then it is held again. What differs stays.
+    /// The same, unless it leaves the cell open: then it is held again. What differs stays.
     fn known<'c>(&self, cell: &'c Cell) -> Option<Held<'c>> {
-        self.told(cell).filter(|held| !held.row.is_open && (held.row.entry.refused.is_none() || held.row.differences.is_empty()))
+        self.told(cell).filter(|held| !held.row.is_open)
     }
-}
-
-/// This machine and day, as documents with figures say them.
-fn machine(engine: &Engine) -> Machine {
-    Machine { sentence: harness::engine::machine(&engine.version), today: jiff::Timestamp::now().to_string().chars().take(10).collect() }
 }

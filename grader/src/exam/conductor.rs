@@ -78,7 +78,7 @@ enum Held {
     /// The feature store has a fault.
     Features(FeatureFault),
     /// The registry's alias points elsewhere.
-    Alias { before: String, restart: Option<String> },
+    Alias { version: String, before: String, restart: Option<String> },
 }
 
 impl Held {
@@ -335,7 +335,7 @@ impl Conductor<'_> {
         let before = self.platform.champion().await?.unwrap_or_else(|| self.champion.clone());
         let target = self.newest.to_string();
         self.disturbed = true;
-        faults.push(Held::Alias { before, restart: restart.map(str::to_owned) });
+        faults.push(Held::Alias { version: target.clone(), before, restart: restart.map(str::to_owned) });
         self.platform.promote(&target).await?;
         self.record(What::FaultBegan { phase: phase.id.clone(), fault: ALIAS.to_owned(), target }).await?;
         if let Some(role) = restart {
@@ -374,9 +374,9 @@ impl Conductor<'_> {
                 self.platform.fault(None).await?;
                 self.record(What::FaultEnded { fault: fault.name().to_owned(), target: "features".to_owned() }).await
             }
-            Held::Alias { before, restart } => {
+            Held::Alias { version, before, restart } => {
                 self.platform.promote(&before).await?;
-                self.record(What::FaultEnded { fault: ALIAS.to_owned(), target: before }).await?;
+                self.record(What::FaultEnded { fault: ALIAS.to_owned(), target: version }).await?;
                 match restart {
                     Some(role) => self.restart(&self.submitted.of_role(&role), PROMPTLY).await,
                     None => Ok(()),

@@ -26,7 +26,7 @@ pub(super) fn differences(cell: &Cell, report: &Report, rubric: &Rubric) -> Vec<
 
 /// Whether a report leaves open what a cell expects: some of it was not graded, and nothing that was is otherwise.
 pub(super) fn is_open(cell: &Cell, report: &Report, rubric: &Rubric) -> bool {
-    report.checks.iter().any(is_not_graded) && different_checks(cell, report, rubric).all(is_not_graded)
+    said(cell, report, rubric).any(is_not_graded) && different_checks(cell, report, rubric).all(is_not_graded)
 }
 
 fn is_not_graded(check: &CheckReport) -> bool {
@@ -34,7 +34,7 @@ fn is_not_graded(check: &CheckReport) -> bool {
 }
 
 /// The checks of a report that a cell says something of: what is replayed on the reference's recording says nothing of the rest.
-fn said<'a>(cell: &Cell, report: &'a Report, rubric: &Rubric) -> impl Iterator<Item = &'a CheckReport> {
+pub(super) fn said<'a>(cell: &Cell, report: &'a Report, rubric: &Rubric) -> impl Iterator<Item = &'a CheckReport> {
     report.checks.iter().filter(move |check| cell.level != Level::Replay || find(&check.id, rubric).is_some_and(Check::is_replayed))
 }
 

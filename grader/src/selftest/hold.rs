@@ -59,7 +59,7 @@ pub enum HoldError {
     #[error(transparent)]
     History(#[from] HistoryError),
     /// What should be replayed shows something else than the reference would.
-    #[error("`{}` is no whole exam of this exercise in which nothing failed: run `reference/01`, or give another `--history`", .0.display())]
+    #[error("`{}` is no whole exam of this exercise in which nothing failed: what is replayed needs one: mend the reference first, or give another `--history`", .0.display())]
     NotWell(PathBuf),
     /// The program left nothing behind that could be judged.
     #[error("`{command}` recorded nothing:\n{said}")]
@@ -87,8 +87,8 @@ impl Stop {
     }
 }
 
-/// Records a cell and keeps it in the ledger.
-pub async fn hold(cell: &Cell, means: &Means<'_>, stop: &mut Stop) -> Result<Entry, HoldError> {
+/// Records a cell, for the `attempt`th time, and keeps it in the ledger.
+pub async fn hold(cell: &Cell, means: &Means<'_>, attempt: u32, stop: &mut Stop) -> Result<Entry, HoldError> {
     stop.check()?;
     let began = Instant::now();
     let scratch = means.ledger.scratch(cell)?;
@@ -104,8 +104,7 @@ pub async fn hold(cell: &Cell, means: &Means<'_>, stop: &mut Stop) -> Result<Ent
         Level::Full => run(cell, means, &scratch, &[], stop).await?,
     };
     let recorded = jiff::Timestamp::now().to_string();
-    let attempts = means.ledger.read(cell).map_or(1, |before| before.attempts + 1);
-    let entry = Entry { key: Key::of(cell), recorded, attempts, seconds: began.elapsed().as_secs_f64(), refused, replayed };
+    let entry = Entry { key: Key::of(cell), recorded, attempts: attempt, seconds: began.elapsed().as_secs_f64(), refused, replayed };
     means.ledger.keep(cell, &entry, &scratch)?;
     Ok(entry)
 }

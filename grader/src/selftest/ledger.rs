@@ -6,7 +6,7 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use harness::exercise::{Exercise, Files, hex};
-use harness::images::{ImageError, tag};
+use harness::images::{ImageError, replay_tag, tag};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -84,7 +84,9 @@ impl Ledger {
     /// The recordings of an exercise below a folder, which need not be there yet.
     pub fn of(exercise: &Exercise, below: &Path) -> Result<Self, ImageError> {
         let digest: String = exercise.exam_digest.chars().take(SHORT).collect();
-        Ok(Self { folder: below.join(format!("{}-{digest}-{}-{RECORDER}", exercise.manifest.id, tag(exercise)?)) })
+        // The program that replays is that of the exercises' folder, whichever this program was built with.
+        let (images, program) = (tag(exercise)?, replay_tag(exercise)?);
+        Ok(Self { folder: below.join(format!("{}-{digest}-{images}-{program}-{RECORDER}", exercise.manifest.id)) })
     }
 
     /// What all of its recordings are of: exam, images and the sources that record.
@@ -131,13 +133,18 @@ impl Ledger {
         let place = self.place(cell);
         let text = serde_json::to_vec_pretty(entry).unwrap_or_default();
         std::fs::write(scratch.join(ENTRY), text).map_err(LedgerError::at(scratch))?;
-        if place.exists() {
-            std::fs::remove_dir_all(&place).map_err(LedgerError::at(&place))?;
-        }
         if let Some(parent) = place.parent() {
             std::fs::create_dir_all(parent).map_err(LedgerError::at(parent))?;
         }
-        std::fs::rename(scratch, &place).map_err(LedgerError::at(&place))
+        // Moved away whole first: half a recording would be taken for one that contradicts.
+        let old = self.folder.join(".now").join("old");
+        let is_gone = |path: &Path| if path.exists() { std::fs::remove_dir_all(path).map_err(LedgerError::at(path)) } else { Ok(()) };
+        is_gone(&old)?;
+        if place.exists() {
+            std::fs::rename(&place, &old).map_err(LedgerError::at(&place))?;
+        }
+        std::fs::rename(scratch, &place).map_err(LedgerError::at(&place))?;
+        is_gone(&old)
     }
 }
 

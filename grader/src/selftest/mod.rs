@@ -14,8 +14,8 @@ mod row;
 pub use cell::{Cell, Expected, Level, cells};
 pub use hold::{HoldError, Means, Stop, hold, of_today};
 pub use ledger::{Entry, Key, Ledger, LedgerError};
-pub use page::{Held, KINDS, Machine, page};
-pub use row::{Row, rows, version, write_rows};
+pub use page::{Held, KINDS, page};
+pub use row::{Row, Rows, Version, add_rows, rows};
 
 #[cfg(test)]
 mod tests;

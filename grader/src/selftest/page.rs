@@ -35,18 +35,16 @@ pub struct Held<'a> {
     pub row: Row,
 }
 
-/// Which machine a ledger is of.
-pub struct Machine {
-    /// It, in a sentence.
-    pub sentence: String,
-    /// The day, as documents date their figures.
-    pub today: String,
-}
-
 /// The page; `all` are the cells that there are, recorded or not.
-pub fn page(exercise: &Exercise, exam: &Exam, rubric: &Rubric, held: &[Held<'_>], all: &[Cell], machine: &Machine) -> String {
+pub fn page(exercise: &Exercise, exam: &Exam, rubric: &Rubric, held: &[Held<'_>], all: &[Cell]) -> String {
     let id = &exercise.manifest.id;
-    let mut page = format!("# How often the grader is wrong\n\nWritten by `grader selftest {id}` on {}.\n{}\n", machine.today, machine.sentence);
+    let days: BTreeSet<&str> = held.iter().filter_map(|one| one.row.entry.recorded.get(..10)).collect();
+    let machines: BTreeSet<&str> = held.iter().map(|one| one.row.machine.as_str()).collect();
+    let [first, last] = [days.first(), days.last()].map(|day| day.copied().unwrap_or("no day"));
+    let mut page = format!("# How often the grader is wrong\n\nWritten by `grader selftest {id}`, of what was held from {first} to {last}.\n");
+    for machine in machines {
+        let _ = writeln!(page, "{machine}");
+    }
     let _ = writeln!(page, "Exercise `{id}`, digest `{}`.\n", exercise.digest.get(..12).unwrap_or_default());
     summary(&mut page, held, all);
     let of = |kind: &str| of_kind(held, kind);
@@ -183,7 +181,9 @@ fn each(page: &mut String, held: &[Held<'_>]) {
     if !held.iter().any(|one| is_one(&one)) {
         return;
     }
-    page.push_str("\n## Each submission\n\n| submission | what it is | level | seconds | fails | agrees |\n|---|---|---|---|---|---|\n");
+    page.push_str(
+        "\n## Each submission\n\n| submission | what it is | level | seconds | times held | fails | agrees |\n|---|---|---|---|---|---|---|\n",
+    );
     for one in held.iter().filter(is_one) {
         let fails = match &one.cell.expected {
             expected if expected.refused.is_some() => "refused".to_owned(),
@@ -197,7 +197,8 @@ fn each(page: &mut String, held: &[Held<'_>]) {
             Level::Segment(phases) => format!("{} phases", phases.len()),
             level => level.name().to_owned(),
         };
+        let attempts = one.row.entry.attempts;
         let agrees = if one.row.differences.is_empty() { "yes" } else { "**no**" };
-        let _ = writeln!(page, "| {} | {} | {level} | {:.0} | {fails} | {agrees} |", one.cell.id, one.cell.title, one.row.entry.seconds);
+        let _ = writeln!(page, "| {} | {} | {level} | {:.0} | {attempts} | {fails} | {agrees} |", one.cell.id, one.cell.title, one.row.entry.seconds);
     }
 }

@@ -2,6 +2,7 @@
 //! what was held on other machines and other days; what says that it is of another version counts for nothing.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
 
 use harness::document::Problems;
@@ -9,8 +10,8 @@ use harness::exercise::{Exercise, hex};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::agree::{differences, is_open};
-use super::ledger::{Entry, Ledger, LedgerError};
+use super::agree::{differences, is_open, said};
+use super::ledger::{Entry, Ledger, LedgerError, submission};
 use super::{Cell, Level};
 use crate::check::{Figure, Rubric};
 use crate::exam::QUIET;
@@ -24,15 +25,19 @@ const JUDGES: &str = env!("MODELDOWN_JUDGES");
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Row {
-    /// Its id.
+    /// The exercise.
+    pub exercise: String,
+    /// The cell's id.
     pub cell: String,
     /// The digest of everything that this may depend on: exam, images, submission, what records, what judges, and what is expected.
     pub version: String,
+    /// The machine that held it, in a sentence.
+    pub machine: String,
     /// What its recording says about itself.
     pub entry: Entry,
     /// The score, as reports write it; nothing where it was refused.
     pub score: Option<String>,
-    /// What became of each check.
+    /// What became of each check that it says something of.
     pub checks: BTreeMap<String, Seen>,
     /// How long each phase took that was held to its end, in seconds.
     pub phases: BTreeMap<String, f64>,
@@ -57,7 +62,7 @@ pub struct Seen {
 
 impl Row {
     /// What a recording comes to; without one the submission was refused.
-    pub fn new(cell: &Cell, version: String, entry: Entry, history: Option<&History>, rubric: &Rubric) -> Result<Self, Problems> {
+    pub fn new(cell: &Cell, of: Version, entry: Entry, history: Option<&History>, rubric: &Rubric) -> Result<Self, Problems> {
         let report = history.map(Report::new).transpose()?;
         let differences = match (&cell.expected.refused, &entry.refused, &report) {
             (Some(words), Some(said), _) if said.contains(words.as_str()) => Vec::new(),
@@ -67,12 +72,14 @@ impl Row {
             (None, None, Some(report)) => differences(cell, report, rubric),
             (None, None, None) => vec!["there is no recording".to_owned()],
         };
-        let checks = report.iter().flat_map(|report| &report.checks);
+        let checks = report.iter().flat_map(|report| said(cell, report, rubric));
         let spans = report.iter().flat_map(|report| &report.timeline.phases);
         let is_page = |line: &&Line| matches!(line, Line::Notification(one) if one.trace == QUIET && one.urgency == "page");
         Ok(Self {
+            exercise: of.exercise,
             cell: cell.id.clone(),
-            version,
+            version: of.digest,
+            machine: of.machine,
             score: report.as_ref().map(Report::score_text),
             checks: checks.map(|check| (check.id.clone(), Seen { word: check.word.clone(), figure: check.figure })).collect(),
             phases: spans.filter_map(|span| Some((span.id.clone(), span.to? - span.from?))).collect(),
@@ -87,45 +94,80 @@ impl Row {
     pub fn not_graded(&self) -> usize {
         self.checks.values().filter(|check| check.word == "not graded").count()
     }
-}
 
-/// The version of a cell that its row must be of.
-pub fn version(cell: &Cell, exercise: &Exercise, ledger: &Ledger) -> String {
-    let mut digest = Sha256::new();
-    let phases = if let Level::Segment(phases) = &cell.level { phases.join(",") } else { cell.level.name().to_owned() };
-    for part in [
-        ledger.version().as_bytes(),
-        JUDGES.as_bytes(),
-        exercise.checks.text.as_bytes(),
-        phases.as_bytes(),
-        format!("{:?}", cell.expected).as_bytes(),
-    ] {
-        digest.update(part.len().to_le_bytes());
-        digest.update(part);
+    /// Whether it contradicts what is expected: such a row is never replaced by another of its version.
+    pub fn differs(&self) -> bool {
+        !self.is_open && !self.differences.is_empty()
     }
-    digest.update(super::ledger::submission(&cell.files));
-    hex(&digest.finalize()).chars().take(16).collect()
+
+    /// Which of two rows says what became of the cell: of one version the one that differs, and else the one that is not open; the newer one where
+    /// that says nothing.
+    #[must_use]
+    pub fn or(self, newer: Self) -> Self {
+        let stays = self.version == newer.version && (self.differs() || (newer.is_open && !self.is_open));
+        if stays { self } else { newer }
+    }
 }
 
-/// The rows of a file, by cell; none where there is no file.
-pub fn rows(file: &Path) -> Result<BTreeMap<String, Row>, LedgerError> {
+/// What a row is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    exercise: String,
+    /// The digest of everything that it may depend on.
+    pub digest: String,
+    machine: String,
+}
+
+impl Version {
+    /// The version that the row of a cell must be of, and the machine that it is held on.
+    pub fn of(cell: &Cell, exercise: &Exercise, ledger: &Ledger, machine: &str) -> Self {
+        let mut digest = Sha256::new();
+        let phases = if let Level::Segment(phases) = &cell.level { phases.join(",") } else { cell.level.name().to_owned() };
+        let expected = format!("{:?}", cell.expected);
+        for part in [ledger.version().as_str(), JUDGES, &exercise.checks.text, &phases, &expected, &submission(&cell.files)] {
+            digest.update(part.len().to_le_bytes());
+            digest.update(part);
+        }
+        let digest = hex(&digest.finalize()).chars().take(16).collect();
+        Self { exercise: exercise.manifest.id.clone(), digest, machine: machine.to_owned() }
+    }
+}
+
+/// Rows by exercise and cell.
+pub type Rows = BTreeMap<(String, String), Row>;
+
+/// The rows of a file; none where there is no file.
+pub fn rows(file: &Path) -> Result<Rows, LedgerError> {
     let text = match std::fs::read_to_string(file) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Rows::new()),
         Err(error) => return Err(LedgerError::at(file)(error)),
     };
-    let read = |(index, line): (usize, &str)| {
-        let row: Row =
-            serde_json::from_str(line).map_err(|error| LedgerError::at(file)(std::io::Error::other(format!("line {}: {error}", index + 1))))?;
-        Ok((row.cell.clone(), row))
-    };
-    text.lines().enumerate().filter(|(_, line)| !line.is_empty()).map(read).collect()
+    let mut rows = Rows::new();
+    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
+        let why = |error| std::io::Error::other(format!("line {}: {error}; a row of another grader can go", index + 1));
+        keep(&mut rows, serde_json::from_str(line).map_err(|error| LedgerError::at(file)(why(error)))?);
+    }
+    Ok(rows)
 }
 
-/// Writes rows, one a line, by their cells.
-pub fn write_rows(file: &Path, rows: &BTreeMap<String, Row>) -> Result<(), LedgerError> {
+fn keep(rows: &mut Rows, row: Row) {
+    let key = (row.exercise.clone(), row.cell.clone());
+    let kept = match rows.remove(&key) {
+        Some(before) => before.or(row),
+        None => row,
+    };
+    rows.insert(key, kept);
+}
+
+/// Adds rows to a file, one a line, by their cells; what others wrote meanwhile stays.
+pub fn add_rows(file: &Path, new: impl IntoIterator<Item = Row>) -> Result<Rows, LedgerError> {
+    let mut rows = rows(file)?;
+    new.into_iter().for_each(|row| keep(&mut rows, row));
     let text: String = rows.values().map(|row| serde_json::to_string(row).unwrap_or_default() + "\n").collect();
-    let beside = file.with_extension("new");
-    std::fs::write(&beside, text).map_err(LedgerError::at(&beside))?;
-    std::fs::rename(&beside, file).map_err(LedgerError::at(file))
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut beside = tempfile::NamedTempFile::new_in(folder).map_err(LedgerError::at(folder))?;
+    beside.write_all(text.as_bytes()).map_err(LedgerError::at(file))?;
+    beside.persist(file).map_err(|error| LedgerError::at(file)(error.error))?;
+    Ok(rows)
 }

@@ -146,17 +146,30 @@ fn what_was_held_elsewhere_is_known_here_as_long_as_nothing_changes() {
     let recorded = "2026-01-01T00:00:00Z".to_owned();
     let entry = Entry { key: Key::of(reference), recorded, attempts: 1, seconds: 285.5, refused: None, replayed: None };
     let history = crate::check::tests::faultless();
-    let row = Row::new(reference, version(reference, &exercise, &ledger), entry, Some(&history), &rubric).expect("its rules are right");
+    let of = |cell: &Cell| Version::of(cell, &exercise, &ledger, "a machine").digest;
+    let version = Version::of(reference, &exercise, &ledger, "a machine");
+    let row = Row::new(reference, version, entry, Some(&history), &rubric).expect("its rules are right");
     assert_eq!((row.differences.len(), row.not_graded(), row.is_open, row.checks.len()), (0, 0, false, rubric.checks.len()), "{row:?}");
     assert!(row.checks["answers-fast"].figure.is_some() && row.phases["baseline"] > 1.0, "{row:?}");
 
     let file = below.path().join("rows.jsonl");
     assert!(rows(&file).expect("there need not be one").is_empty());
-    let all = [(row.cell.clone(), row.clone())].into();
-    write_rows(&file, &all).expect("writable");
-    assert_eq!(rows(&file).expect("it is whole"), all);
+    add_rows(&file, [row.clone()]).expect("writable");
+    let others = Row { exercise: "another".to_owned(), ..row.clone() };
+    let all = add_rows(&file, [others]).expect("writable");
+    assert!(all.len() == 2 && rows(&file).expect("it is whole") == all, "{all:?}");
+    // What differs is never replaced, by no recording and by no merge of two files; what was left open is.
+    let differs = Row { differences: vec!["it differs".to_owned()], ..row.clone() };
+    let open = Row { is_open: true, ..differs.clone() };
+    assert!(differs.differs() && !open.differs());
+    assert_eq!(differs.clone().or(row.clone()), differs);
+    assert_eq!((open.clone().or(row.clone()), row.clone().or(open)), (row.clone(), row.clone()));
+    let newer = Row { version: "another".to_owned(), ..row.clone() };
+    assert_eq!(differs.clone().or(newer.clone()), newer);
+    let key = (row.exercise.clone(), row.cell.clone());
+    assert_eq!(add_rows(&file, [differs.clone(), row.clone()]).expect("writable")[&key], differs);
     std::fs::write(&file, "{}\n").expect("writable");
-    assert!(rows(&file).expect_err("it is no row").to_string().contains("line 1: missing field `cell`"));
+    assert!(rows(&file).expect_err("it is no row").to_string().contains("line 1: missing field `exercise`"));
 
     // Another submission, another level, other expectations, another rubric: another version.
     let mut other = reference.clone();
@@ -164,11 +177,9 @@ fn what_was_held_elsewhere_is_known_here_as_long_as_nothing_changes() {
     let mut changed = exercise.clone();
     changed.checks.text.push('\n');
     let part = Cell { level: Level::Segment(vec!["baseline".to_owned()]), ..reference.clone() };
-    let versions: BTreeSet<String> = [&other, &part, cell(&cells, "untouched/02")]
-        .map(|one| version(one, &exercise, &ledger))
-        .into_iter()
-        .chain([version(reference, &changed, &ledger), row.version.clone()])
-        .collect();
+    let submission = Cell { files: cell(&cells, "untouched/02").files.clone(), ..reference.clone() };
+    let mut versions: BTreeSet<String> = [&other, &part, &submission].map(of).into();
+    versions.extend([Version::of(reference, &changed, &ledger, "").digest, row.version.clone()]);
     assert_eq!(versions.len(), 5);
-    assert_eq!(version(cell(&cells, "reference/01"), &exercise, &ledger), row.version);
+    assert_eq!(of(cell(&cells, "reference/01")), row.version);
 }

@@ -25,6 +25,8 @@ const PLATFORM: [&str; 5] = ["alertmanager", "haproxy", "platform", "prometheus"
 
 /// The program that runs alerting rules in production time.
 pub const REPLAY: &str = "replay";
+/// What it is made of, below the folder of exercises; its tests play the reference's rules.
+const REPLAY_SOURCES: [&str; 2] = ["platform/replay", "model-down/reference"];
 
 /// Targets that only tests use.
 pub const TOOLS: [&str; 2] = ["browser", "lint"];
@@ -78,24 +80,41 @@ pub async fn node_here(engine: &Engine) -> Option<String> {
     let options = bollard::query_parameters::ListImagesOptionsBuilder::new().filters(&filters).build();
     let mut found = engine.api.list_images(Some(options)).await.ok()?;
     found.sort_by_key(|image| std::cmp::Reverse(image.created));
-    found.into_iter().flat_map(|image| image.repo_tags).next()
+    // One that is half made is called so.
+    found.into_iter().flat_map(|image| image.repo_tags).find(|tag| !tag.ends_with(":base"))
 }
 
-/// The same, which is pulled where it is not here.
+/// The same; kind's own is pulled wherever a registry answers.
 pub async fn node(engine: &Engine, progress: &Progress) -> Result<String, ImageError> {
-    if let Some(here) = node_here(engine).await {
-        return Ok(here);
+    let here = node_here(engine).await;
+    if here.as_deref() == Some(NODE) {
+        return Ok(NODE.to_owned());
     }
     progress.step(format!("pulling {NODE} (once)"));
     let mut pull = engine.command();
     pull.args(["pull", "--quiet", NODE]);
-    run(pull, "docker pull kindest/node (where no registry answers, `make kind-node` assembles what tests need)", None).await?;
-    Ok(NODE.to_owned())
+    let pulled = run(pull, "docker pull kindest/node (where no registry answers, `make kind-node` assembles what tests need)", None).await;
+    match (pulled, here) {
+        (Ok(()), _) => Ok(NODE.to_owned()),
+        (Err(_), Some(here)) => Ok(here),
+        (Err(error), None) => Err(error),
+    }
 }
 
 /// The tag of an exercise's own images: a digest of what they, and the platform's below them, are made from.
 pub fn tag(exercise: &Exercise) -> Result<String, ImageError> {
     digest(&exercise.dir.join("images"), &["."], &platform_digest(exercises_of(exercise))?)
+}
+
+/// The tag of the replay program beside an exercise; nothing where it has none.
+pub fn replay_tag(exercise: &Exercise) -> Result<String, ImageError> {
+    let exercises = exercises_of(exercise);
+    let is_there = REPLAY_SOURCES.iter().all(|source| exercises.join(source).is_dir());
+    if is_there { replay_digest(exercises) } else { Ok(String::new()) }
+}
+
+fn replay_digest(exercises: &Path) -> Result<String, ImageError> {
+    digest(exercises, &REPLAY_SOURCES, "")
 }
 
 /// The folder that an exercise lies in, with the platform beside it.
@@ -111,7 +130,7 @@ pub async fn platform(engine: &Engine, exercises: &Path, targets: &[&str], progr
 /// Builds the replay program, where it is missing (its own tests are part of that), and says its exact tag.
 pub async fn replay(engine: &Engine, exercises: &Path, progress: &Progress) -> Result<String, ImageError> {
     let mut images = Images::new();
-    let tag = digest(exercises, &["platform/replay", "model-down/reference"], "")?;
+    let tag = replay_digest(exercises)?;
     let exact = format!("modeldown/{REPLAY}:{tag}");
     let image = Image { alias: format!("modeldown/{REPLAY}"), target: REPLAY.to_owned(), tag };
     if let Some(missing) = image.missing(engine, &mut images).await {
