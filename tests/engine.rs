@@ -17,6 +17,8 @@ use crate::{lines, model_down, repository, said};
 
 /// Its disk, in bytes; a file with holes.
 const DISK: u64 = 6 << 30;
+/// How many watches of files a machine with nodes of clusters must allow a user.
+const WATCHES: u32 = 1_024;
 /// The same of one that has nodes of clusters.
 const DISK_OF_NODES: u64 = 16 << 30;
 /// How long it may take to start or to end.
@@ -44,7 +46,10 @@ impl PrivateEngine {
     /// As [`PrivateEngine::start`].
     pub fn with_nodes(exercise: &Exercise, nodes: &Nodes) -> Self {
         // A node needs more watches of files than systems allow.
-        run(Command::new("sysctl").args(["--quiet", "--write", "fs.inotify.max_user_instances=1024"]));
+        let allowed = std::fs::read_to_string("/proc/sys/fs/inotify/max_user_instances").expect("it is Linux");
+        if allowed.trim().parse::<u32>().is_ok_and(|allowed| allowed < WATCHES) {
+            run(Command::new("sysctl").args(["--quiet", "--write", &format!("fs.inotify.max_user_instances={WATCHES}")]));
+        }
         let runtime = repository().join("tests/kind-node/runc");
         let options = format!("--add-runtime node={} --default-runtime node", runtime.display());
         Self::started(exercise, DISK_OF_NODES, std::slice::from_ref(&nodes.image), if may_do_everything() { "" } else { &options })

@@ -22,6 +22,8 @@ use crate::submission::{self, write_files};
 
 /// How long the services of a broken deployment may take to show what is wrong with them.
 const SETTLE: Duration = Duration::from_secs(40);
+/// How long a cluster, and what is ours in it, may take to come up.
+const CLUSTER: Duration = Duration::from_mins(5);
 /// After how many hours a candidate's environment counts as forgotten.
 const HOURS: i64 = 72;
 const ENV_FILE: &str = ".env";
@@ -83,6 +85,11 @@ impl Arguments {
                 // The lease stays for the next command to sweep.
                 _ = Interrupt::next() => {}
             }
+            return started.map(drop);
+        }
+        // Nothing was made yet.
+        if let (Err(CliError::Policy(_)), true) = (&started, fresh) {
+            lease.end().map_err(CliError::Leases)?;
             return started.map(drop);
         }
         // What is there belongs to the candidate now, even where it could not be started whole.
@@ -202,7 +209,7 @@ async fn start(
             let images = images::ensure(engine, exercise, progress).await?;
             let kind = cluster(engine, exercise, &images, lease, &owner, progress).await?;
             progress.step("applying your manifests");
-            kind.apply(&vetted.objects).await?;
+            kind.apply(&vetted.objects, Owner::Candidate).await?;
             progress.step("waiting for the deployments to settle");
             kind.wait_settled(&exercise.manifest.id, Owner::Candidate, SETTLE).await?
         }
@@ -231,15 +238,15 @@ async fn cluster(engine: &Engine, exercise: &Exercise, images: &Images, lease: &
     let wanted: Images = images.iter().filter(|(alias, _)| wanted.contains(alias)).map(|(alias, exact)| (alias.clone(), exact.clone())).collect();
     kind.load(&wanted, manifests::TAG).await?;
     progress.step("waiting for the cluster");
-    usable(kind.wait_usable(SETTLE).await?)?;
+    usable(kind.wait_usable(CLUSTER).await?)?;
     progress.step("starting the platform");
     let text = |file: &str| {
         let path = lease.record.folder.join(file);
         std::fs::read_to_string(&path).map_err(CliError::file(&path))
     };
-    kind.apply(&manifests::namespaces(manifest)).await?;
-    kind.apply(&manifests::platform(manifest, &exercise.contract, &text(ROWS_FILE)?, &text(ACCOUNTS_FILE)?)).await?;
-    usable(kind.wait_settled(manifests::PLATFORM, Owner::Engine, SETTLE).await?.map(drop))?;
+    kind.apply(&manifests::namespaces(manifest), Owner::Engine).await?;
+    kind.apply(&manifests::platform(manifest, &exercise.contract, &text(ROWS_FILE)?, &text(ACCOUNTS_FILE)?), Owner::Engine).await?;
+    usable(kind.wait_settled(manifests::PLATFORM, Owner::Engine, CLUSTER).await?.map(drop))?;
     Ok(kind)
 }
 

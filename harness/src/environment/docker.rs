@@ -153,6 +153,13 @@ pub struct Service {
 }
 
 impl Service {
+    /// One of which nothing is known but a word.
+    pub(super) fn unknown(name: &str, state: String) -> Self {
+        let (name, container) = (name.to_owned(), String::new());
+        let (addresses, published) = (Vec::new(), Vec::new());
+        Self { name, role: None, container, state, health: None, exit_code: None, unwell_since: None, addresses, published }
+    }
+
     /// Whether it is as well as Docker can tell.
     pub fn is_well(&self) -> bool {
         self.state == "running" && self.health.as_deref().is_none_or(|health| health == "healthy")

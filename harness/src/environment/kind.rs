@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bollard::models::NetworkCreateRequest;
-use bollard::query_parameters::{ListContainersOptionsBuilder, TagImageOptionsBuilder};
+use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions, TagImageOptionsBuilder};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
@@ -42,6 +42,8 @@ nodes: [{role: control-plane}]
 const REGISTRY: &str = "docker.io";
 /// Who applies, as the API's server notes it.
 const MANAGER: &str = "modeldown";
+/// How long its API may take for an answer.
+const ANSWER: Duration = Duration::from_secs(15);
 /// How often a cluster is looked at while something is waited for.
 const LOOK: Duration = Duration::from_millis(300);
 
@@ -65,17 +67,21 @@ impl Kind {
 
     /// Makes the cluster, unless it is there; one that was stopped with its engine is started again.
     pub async fn up(&self, node_image: &str, ownership: &Ownership) -> Result<(), EnvironmentError> {
+        let force = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
         match self.node().await? {
-            Some((id, true)) => drop(id),
-            Some((id, false)) => self.engine.api.start_container(&id, None::<bollard::query_parameters::StartContainerOptions>).await?,
-            None => {
-                self.network(ownership).await?;
-                let mut command = self.kind(&["create", "cluster", "--name", &self.name, "--image", node_image, "--config", "-"]);
-                command.arg("--kubeconfig").arg(&self.kubeconfig);
-                run(command, "kind create cluster", Some(CONFIG.as_bytes())).await?;
+            Some((_, true)) if self.kubeconfig.exists() => return Ok(()),
+            Some((id, false)) if self.kubeconfig.exists() => {
+                return Ok(self.engine.api.start_container(&id, None::<StartContainerOptions>).await?);
             }
+            // kind writes the kubeconfig last: without one somebody was interrupted, and nobody knows what is there.
+            Some((id, _)) => self.engine.api.remove_container(&id, Some(force)).await?,
+            None => {}
         }
-        Ok(())
+        self.forget()?;
+        self.network(ownership).await?;
+        let mut command = self.kind(&["create", "cluster", "--name", &self.name, "--image", node_image, "--config", "-"]);
+        command.arg("--kubeconfig").arg(&self.kubeconfig);
+        run(command, "kind create cluster", Some(CONFIG.as_bytes()), Owner::Engine).await.map(drop)
     }
 
     /// The container that is its node, and whether it runs.
@@ -100,7 +106,7 @@ impl Kind {
         let Some((node, _)) = self.node().await? else { return Ok(()) };
         let mut listing = self.engine.command();
         listing.args(["exec", &node, "ctr", "--namespace", "k8s.io", "images", "list", "--quiet"]);
-        let listed = run(listing, "docker exec", None).await?;
+        let listed = run(listing, "docker exec", None, Owner::Engine).await?;
         let has = |exact: &String| listed.lines().any(|one| one == format!("{REGISTRY}/{exact}"));
         if images.values().all(has) {
             return Ok(());
@@ -111,7 +117,7 @@ impl Kind {
             self.engine.api.tag_image(exact, Some(options)).await?;
             command.args([exact.clone(), format!("{alias}:{tag}")]);
         }
-        run(command, "kind load docker-image", None).await.map(drop)
+        run(command, "kind load docker-image", None, Owner::Engine).await.map(drop)
     }
 
     /// Waits until pods reach each other by Service and name: a node is ready some seconds before that.
@@ -145,11 +151,16 @@ impl Kind {
     }
 
     /// Applies objects, each as it stands: what somebody else changed in them is changed back.
-    pub async fn apply(&self, objects: &[Value]) -> Result<(), EnvironmentError> {
+    /// `owner` is whose they are: what the cluster refuses of them is theirs.
+    pub async fn apply(&self, objects: &[Value], owner: Owner) -> Result<(), EnvironmentError> {
         let list = serde_json::json!({ "apiVersion": "v1", "kind": "List", "items": objects });
         let mut command = self.kubectl();
         command.args(["apply", "--server-side", "--force-conflicts", "--field-manager", MANAGER, "--filename", "-"]);
-        run(command, "kubectl apply", Some(list.to_string().as_bytes())).await.map(drop)
+        let applied = run(command, "kubectl apply", Some(list.to_string().as_bytes()), owner).await;
+        if applied.is_err() {
+            self.client().await?.apiserver_version().await?;
+        }
+        applied.map(drop)
     }
 
     /// Waits until all Deployments of a namespace are there, or until one of them cannot come; `owner` is whose they are.
@@ -166,7 +177,11 @@ impl Kind {
     /// The submission's Deployments as they are now; none where there is no cluster.
     pub async fn services(&self) -> Result<Vec<Service>, EnvironmentError> {
         match self.node().await? {
-            Some((_, true)) => Ok(self.workloads(&self.namespace).await?.services()),
+            // What is wrong with one cluster keeps nobody from hearing of others.
+            Some((_, true)) => Ok(match self.workloads(&self.namespace).await {
+                Ok(workloads) => workloads.services(),
+                Err(error) => vec![Service::unknown("cluster", error.to_string())],
+            }),
             _ => Ok(Vec::new()),
         }
     }
@@ -183,15 +198,15 @@ impl Kind {
     async fn client(&self) -> Result<kube::Client, EnvironmentError> {
         let wrong = |source| EnvironmentError::Kubeconfig { path: self.kubeconfig.clone(), source };
         let read = Kubeconfig::read_from(&self.kubeconfig).map_err(wrong)?;
-        let config = kube::Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await.map_err(wrong)?;
+        let mut config = kube::Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await.map_err(wrong)?;
+        // It is on this machine, whatever leads to others.
+        config.proxy_url = None;
+        (config.connect_timeout, config.read_timeout) = (Some(ANSWER), Some(ANSWER));
         Ok(kube::Client::try_from(config)?)
     }
 
-    /// Removes the cluster, with everything in it. Its network goes with the lease.
-    pub async fn close(&self) -> Result<(), EnvironmentError> {
-        let mut command = self.kind(&["delete", "cluster", "--name", &self.name]);
-        command.arg("--kubeconfig").arg(&self.kubeconfig);
-        run(command, "kind delete cluster", None).await?;
+    /// Forgets the way to the cluster. The cluster itself goes with what else belongs to the lease.
+    pub fn forget(&self) -> Result<(), EnvironmentError> {
         match std::fs::remove_file(&self.kubeconfig) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(EnvironmentError::Leases(error)),
             _ => Ok(()),
@@ -212,8 +227,8 @@ impl Kind {
 }
 
 /// Runs a command to its end, and says what it said.
-async fn run(command: Command, name: &str, input: Option<&[u8]>) -> Result<String, EnvironmentError> {
-    let failed = |output: String| EnvironmentError::Command { command: name.to_owned(), output, owner: Owner::Engine };
-    let output = engine::run(command, input).await.map_err(|error| failed(error.to_string()))?;
-    if output.status.success() { Ok(String::from_utf8_lossy(&output.stdout).into_owned()) } else { Err(failed(engine::tail(&output.stderr))) }
+async fn run(command: Command, name: &str, input: Option<&[u8]>, owner: Owner) -> Result<String, EnvironmentError> {
+    let failed = |output: String, owner| EnvironmentError::Command { command: name.to_owned(), output, owner };
+    let output = engine::run(command, input).await.map_err(|error| failed(error.to_string(), Owner::Engine))?;
+    if output.status.success() { Ok(String::from_utf8_lossy(&output.stdout).into_owned()) } else { Err(failed(engine::tail(&output.stderr), owner)) }
 }

@@ -46,11 +46,11 @@ impl Environment {
         }
     }
 
-    /// Stops what runs. What is in a cluster goes with it, and comes again from the workspace.
+    /// Stops what runs, as far as a sweep of its lease does not. What is in a cluster goes with it, and comes again from the workspace.
     pub async fn stop(&self) -> Result<(), EnvironmentError> {
         match self {
             Self::Docker(docker) => docker.stop().await,
-            Self::Kind(kind) => kind.close().await,
+            Self::Kind(kind) => kind.forget(),
         }
     }
 }

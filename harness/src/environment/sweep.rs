@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use super::docker::EnvironmentError;
 use super::kind::CLUSTER_LABEL;
-use super::lease::{Hold, Leases, Record};
+use super::lease::{Leases, Record};
 use crate::engine::Engine;
 use crate::exercise::EngineKind;
 use crate::output;
@@ -39,7 +39,7 @@ pub enum Sweep {
 
 /// Removes what belongs to a lease until looks in a row find nothing.
 pub async fn sweep(engine: &Engine, lease: &Record, what: Sweep) -> Result<(), EnvironmentError> {
-    let enough = if lease.engine == EngineKind::Kind && lease.hold == Hold::Attached { QUIET_OF_KIND } else { QUIET };
+    let enough = if lease.engine == EngineKind::Kind { QUIET_OF_KIND } else { QUIET };
     let (mut quiet, mut refused, mut before, mut last) = (0, 0, usize::MAX, Ok(()));
     for _ in 0..LOOKS {
         let Look { found, refusal } = look(engine, lease, what).await?;

@@ -9,9 +9,11 @@ use super::docker::{Service, Wait};
 use crate::compose::ROLE_LABEL;
 use crate::exit::Owner;
 
+/// Why a container waits that died again and again.
+const CRASHES: &str = "CrashLoopBackOff";
 /// Why containers wait that will not start as long as nobody changes anything, and whose words say more.
 const STUCK: [&str; 8] = [
-    "CrashLoopBackOff",
+    CRASHES,
     "CreateContainerConfigError",
     "CreateContainerError",
     "ErrImageNeverPull",
@@ -40,6 +42,9 @@ impl Workloads {
         if let Some(unseen) = self.deployments.iter().find(|one| !is_observed(one)) {
             return Wait::Pending { last_seen: format!("`{}`: {UNSEEN}", name(unseen)) };
         }
+        // What is ours and dies may wait for something else of ours.
+        let is_patient = owner == Owner::Engine;
+        let stuck = |pod: &Pod| stuck(pod).filter(|why| !is_patient || !why.contains(CRASHES));
         let never = self.pods.iter().filter(|pod| self.is_current(pod)).find_map(stuck).or_else(|| self.deployments.iter().find_map(overdue));
         if let Some(why) = never {
             return Wait::Impossible { why, owner };
@@ -61,15 +66,8 @@ impl Workloads {
     /// The Deployments, as people are told of them.
     pub(super) fn services(&self) -> Vec<Service> {
         let described = |one: &Deployment| Service {
-            name: name(one),
             role: one.metadata.labels.as_ref().and_then(|labels| labels.get(ROLE_LABEL)).cloned(),
-            container: String::new(),
-            state: progress(one).map_or_else(|pending| pending, |()| "running".to_owned()),
-            health: None,
-            exit_code: None,
-            unwell_since: None,
-            addresses: Vec::new(),
-            published: Vec::new(),
+            ..Service::unknown(&name(one), progress(one).map_or_else(|pending| pending, |()| "running".to_owned()))
         };
         self.deployments.iter().map(described).collect()
     }
@@ -107,9 +105,14 @@ fn progress(deployment: &Deployment) -> Result<(), String> {
     }
 }
 
-/// Whether a Deployment has given up.
+/// Why a Deployment will not get its pods, if so.
 fn overdue(deployment: &Deployment) -> Option<String> {
     let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
+    // A quota, a limit or Pod Security may refuse pods; an account that is applied a moment later is there the next time.
+    let refused = conditions.iter().find(|one| one.type_ == "ReplicaFailure" && one.status == "True").and_then(|one| one.message.as_deref());
+    if let Some(message) = refused.filter(|message| !message.contains("serviceaccount")) {
+        return Some(format!("`{}`: its pods are refused: {message}", name(deployment)));
+    }
     let late = conditions
         .iter()
         .find(|one| one.type_ == "Progressing" && one.status == "False" && one.reason.as_deref() == Some("ProgressDeadlineExceeded"))?;
@@ -229,6 +232,15 @@ mod tests {
         }
         let late = json!({ "observedGeneration": 2, "conditions": [{ "type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "timed out" }] });
         assert!(matches!(settled(vec![deployment(&late)], Vec::new()), Wait::Impossible { why, .. } if why == "`model`: timed out"));
+        let refused = |message: &str| {
+            let condition = json!({ "type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message });
+            settled(vec![deployment(&json!({ "observedGeneration": 2, "conditions": [condition] }))], Vec::new())
+        };
+        assert!(matches!(refused("exceeded quota"), Wait::Impossible { why, .. } if why.ends_with("its pods are refused: exceeded quota")));
+        assert!(matches!(refused("serviceaccount \"a\" not found"), Wait::Pending { .. }));
+        // What is ours may wait for something else of ours.
+        let ours = Workloads { pods: vec![pod(&waiting("CrashLoopBackOff"))], ..Workloads::default() };
+        assert_eq!(ours.settled(Owner::Engine), Wait::Met(Vec::new()));
         // What waits for a node, or for its image, may come.
         for status in [waiting("ContainerCreating"), unscheduled("1 node(s) had untolerated taint {node.kubernetes.io/not-ready: }")] {
             assert_eq!(settled(Vec::new(), vec![pod(&status)]), Wait::Met(Vec::new()));

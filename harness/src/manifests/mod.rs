@@ -1,5 +1,6 @@
 //! The Kubernetes manifests of a submission: [`vet`] lists everything in them that is not allowed, at home and before an exam alike. What
-//! passed asks for nothing outside its namespace, and for pods that Pod Security's level `restricted` admits.
+//! passed asks for nothing outside its namespace, and for pods that Pod Security's level `restricted` admits. What a pod makes through the API, with
+//! a Role that it was given, is not seen here.
 
 mod model;
 mod platform;
@@ -11,14 +12,14 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::document::{self, Document, Problem, Problems};
+use crate::document::{self, Document, Node, Problem, Problems};
 use crate::exercise::{Files, Manifest};
 
 pub use platform::{PLATFORM, namespaces, platform};
 
 use model::{
-    Capabilities, ConfigMap, Container, Deployment, Job, KINDS, Object, PodDisruptionBudget, PodSpec, Role, RoleBinding, Seccomp, Service,
-    ServiceAccount, head,
+    Capabilities, ConfigMap, Container, Deployment, Job, KINDS, Object, PodDisruptionBudget, PodSecurity, PodSpec, Role, RoleBinding, Seccomp,
+    Service, ServiceAccount, head,
 };
 
 /// The folder of a workspace in which every YAML or JSON file is a manifest.
@@ -32,17 +33,20 @@ const MOST_REPLICAS: u32 = 8;
 /// How many containers a pod may have.
 const MOST_CONTAINERS: usize = 4;
 
-/// What a Role may be about, by API group: what releases need. Neither roles nor tokens are among it, so that nobody gets more than they were
-/// given.
-const ROLES: [(&str, &[&str]); 6] = [
-    ("", &["configmaps", "endpoints", "events", "pods", "pods/log", "services"]),
-    ("apps", &["deployments", "deployments/scale", "deployments/status", "replicasets"]),
-    ("batch", &["jobs", "jobs/status"]),
-    ("discovery.k8s.io", &["endpointslices"]),
-    ("events.k8s.io", &["events"]),
-    ("policy", &["poddisruptionbudgets"]),
+/// What a Role may be about, by API group, and what it may change: what releases do. Neither roles nor tokens are among it, and where Services
+/// and their endpoints lead is for the manifests to say.
+const ROLES: [(&str, &[&str], &[&str]); 6] = [
+    ("", &["endpoints", "events", "pods", "pods/log", "services"], &["configmaps"]),
+    ("apps", &["deployments/status", "replicasets"], &["deployments", "deployments/scale"]),
+    ("batch", &["jobs/status"], &["jobs"]),
+    ("discovery.k8s.io", &["endpointslices"], &[]),
+    ("events.k8s.io", &["events"], &[]),
+    ("policy", &["poddisruptionbudgets"], &[]),
 ];
-const VERBS: [&str; 7] = ["create", "delete", "get", "list", "patch", "update", "watch"];
+const READ: [&str; 3] = ["get", "list", "watch"];
+const CHANGE: [&str; 4] = ["create", "delete", "patch", "update"];
+/// How annotations begin that let a container out of what confines it.
+const UNCONFINED: &str = "container.apparmor.security.beta.kubernetes.io/";
 
 /// Manifests that passed the policy.
 #[derive(Debug, Clone)]
@@ -53,12 +57,22 @@ pub struct VettedManifests {
 
 /// Checks a submission's manifests, and lists everything that is not allowed. They are applied in a namespace that is called like the exercise.
 pub fn vet(files: &Files, manifest: &Manifest) -> Result<VettedManifests, Problems> {
+    let mut count = 0;
     let mut check = Check { manifest, namespace: &manifest.id, problems: Vec::new(), seen: BTreeMap::new(), objects: Vec::new() };
     for path in files.keys().filter(|path| is_manifest(path)) {
         match std::str::from_utf8(&files[path]).ok().map(|text| Document::parse_all(path, text)) {
             None => check.problems.push(Problem::at(path, "", 0, "the file is not UTF-8 text")),
             Some(Err(Problems(problems))) => check.problems.extend(problems),
-            Some(Ok(documents)) => documents.iter().for_each(|document| check.document(document)),
+            Some(Ok(documents)) => {
+                count += documents.len();
+                // Whoever sends too many is told so, and of nothing else.
+                if count > MOST_OBJECTS {
+                    return Err(Problems(vec![Problem::at(path, "", 0, format!("at most {MOST_OBJECTS} objects are allowed"))]));
+                }
+                for document in &documents {
+                    check.document(document);
+                }
+            }
         }
     }
     if check.seen.is_empty() && check.problems.is_empty() {
@@ -123,14 +137,22 @@ impl Check<'_> {
             _ => {}
         }
         if let Some(template) = object.template() {
+            let annotations = template.metadata.as_ref().and_then(|metadata| metadata.annotations.as_ref());
+            if annotations.is_some_and(|annotations| annotations.keys().any(|key| key.starts_with(UNCONFINED))) {
+                self.wrong(document, "/spec/template/metadata/annotations", format!("no annotation may begin with `{UNCONFINED}`"), "");
+            }
             self.pod(document, &template.spec);
         }
         let mut placed = value.clone();
         placed["metadata"]["namespace"] = self.namespace.into();
-        self.objects.push(placed);
-        if self.objects.len() == MOST_OBJECTS + 1 {
-            self.wrong(document, "", format!("at most {MOST_OBJECTS} objects are allowed"), "");
+        // Images are those that the cluster has: nobody else's, by whatever name.
+        for list in ["containers", "initContainers"] {
+            let containers = placed.pointer_mut(&format!("/spec/template/spec/{list}")).and_then(Value::as_array_mut);
+            for container in containers.into_iter().flatten() {
+                container["imagePullPolicy"] = "Never".into();
+            }
         }
+        self.objects.push(placed);
     }
 
     fn wrong(&mut self, document: &Document, pointer: &str, message: impl Into<String>, help: &str) {
@@ -172,8 +194,19 @@ impl Check<'_> {
                 self.container(document, &format!("{here}/{list}/{index}"), container, non_root, confined);
             }
         }
-        if security.and_then(|security| security.run_as_user) == Some(0) {
-            self.wrong(document, &format!("{here}/securityContext/runAsUser"), "a pod may not run as root", "");
+        let is_root = |security: &PodSecurity| security.run_as_user == Some(0) || security.run_as_non_root == Some(false);
+        if security.is_some_and(is_root) {
+            self.wrong(document, &format!("{here}/securityContext"), "a pod may not run as root", "`runAsNonRoot: true`, and no user 0");
+        }
+        if security.and_then(|security| security.seccomp_profile.as_ref()).is_some_and(|profile| profile.r#type != "RuntimeDefault") {
+            self.wrong(document, &format!("{here}/securityContext/seccompProfile"), "the profile of a pod is `RuntimeDefault`", "");
+        }
+        for index in 0..pod.volumes.as_ref().map_or(0, Vec::len) {
+            let place = format!("{here}/volumes/{index}/configMap/defaultMode");
+            if let Some(mode) = document.root.pointer(&place).and_then(Node::text).filter(|mode| mode.len() > 1 && mode.starts_with('0')) {
+                let help = "0644 is 420, 0555 is 365, 0444 is 292, 0400 is 256";
+                self.wrong(document, &place, format!("`{mode}` is read in more ways than one: write the mode as a decimal number"), help);
+            }
         }
     }
 
@@ -201,6 +234,13 @@ impl Check<'_> {
             self.wrong(document, &place, "`allowPrivilegeEscalation: false` is missing", help);
         }
         let drops_all = |capabilities: &Capabilities| capabilities.drop.iter().any(|one| one == "ALL");
+        if security.and_then(|security| security.privileged) == Some(true) {
+            self.wrong(document, &format!("{place}/privileged"), "a container may not be privileged", "");
+        }
+        let added = security.and_then(|security| security.capabilities.as_ref()?.add.as_ref()).into_iter().flatten();
+        for one in added.filter(|one| *one != "NET_BIND_SERVICE") {
+            self.wrong(document, &format!("{place}/capabilities/add"), format!("the capability `{one}` may not be added"), "known: NET_BIND_SERVICE");
+        }
         if !security.and_then(|security| security.capabilities.as_ref()).is_some_and(drops_all) {
             self.wrong(document, &place, "`capabilities: {drop: [ALL]}` is missing", help);
         }
@@ -209,25 +249,37 @@ impl Check<'_> {
     fn role(&mut self, document: &Document, role: &Role) {
         for (index, rule) in role.rules.iter().enumerate() {
             let here = format!("/rules/{index}");
-            for (at, group) in rule.api_groups.iter().enumerate() {
-                let Some((_, resources)) = ROLES.iter().find(|(known, _)| known == group) else {
-                    let known: Vec<String> = ROLES.iter().map(|(group, _)| format!("\"{group}\"")).collect();
-                    let message = format!("a Role may not be about the API group `{group}`");
-                    self.wrong(document, &format!("{here}/apiGroups/{at}"), message, &format!("known: {}", known.join(", ")));
-                    continue;
-                };
-                for (at, resource) in rule.resources.iter().enumerate().filter(|(_, resource)| !resources.contains(&resource.as_str())) {
-                    let message = format!("a Role may not be about `{resource}` of the API group \"{group}\"");
-                    self.wrong(document, &format!("{here}/resources/{at}"), message, &format!("known: {}", resources.join(", ")));
-                }
+            let groups: Vec<_> = rule.api_groups.iter().map(|group| ROLES.iter().find(|(known, ..)| known == group)).collect();
+            for (at, group) in rule.api_groups.iter().enumerate().filter(|(at, _)| groups[*at].is_none()) {
+                let known: Vec<String> = ROLES.iter().map(|(group, ..)| format!("\"{group}\"")).collect();
+                let message = format!("a Role may not be about the API group `{group}`");
+                self.wrong(document, &format!("{here}/apiGroups/{at}"), message, &format!("known: {}", known.join(", ")));
             }
-            for (at, verb) in rule.verbs.iter().enumerate().filter(|(_, verb)| !VERBS.contains(&verb.as_str())) {
-                self.wrong(
-                    document,
-                    &format!("{here}/verbs/{at}"),
-                    format!("a Role may not allow `{verb}`"),
-                    &format!("known: {}", VERBS.join(", ")),
-                );
+            let known = || groups.iter().flatten();
+            let all: Vec<&str> = known().flat_map(|(_, read, changed)| read.iter().chain(*changed)).copied().collect();
+            let changed: Vec<&str> = known().flat_map(|(.., changed)| changed.iter()).copied().collect();
+            for (at, resource) in rule.resources.iter().enumerate().filter(|(_, resource)| !all.contains(&resource.as_str())) {
+                let message = format!("a Role may not be about `{resource}` of these API groups");
+                self.wrong(document, &format!("{here}/resources/{at}"), message, &format!("known: {}", all.join(", ")));
+            }
+            let is_changed = rule.resources.iter().all(|resource| changed.contains(&resource.as_str()));
+            for (at, verb) in rule.verbs.iter().enumerate() {
+                let place = format!("{here}/verbs/{at}");
+                match (READ.contains(&verb.as_str()), CHANGE.contains(&verb.as_str())) {
+                    (true, _) => {}
+                    (_, true) if is_changed => {}
+                    (_, true) => {
+                        let help =
+                            if changed.is_empty() { "give it a rule of its own".to_owned() } else { format!("only of: {}", changed.join(", ")) };
+                        self.wrong(document, &place, format!("a Role may not allow `{verb}` of all these resources"), &help);
+                    }
+                    _ => self.wrong(
+                        document,
+                        &place,
+                        format!("a Role may not allow `{verb}`"),
+                        &format!("known: {}", [&READ[..], &CHANGE].concat().join(", ")),
+                    ),
+                }
             }
         }
     }
@@ -245,7 +297,7 @@ impl Check<'_> {
     }
 }
 
-/// Whether a file is one that `kubectl apply --filename manifests` reads.
+/// Whether a file is a manifest, as `kubectl apply --recursive --filename manifests` takes it.
 fn is_manifest(path: &str) -> bool {
     let extension = Path::new(path).extension().and_then(std::ffi::OsStr::to_str);
     path.starts_with(&format!("{MANIFESTS}/")) && matches!(extension, Some("json" | "yaml" | "yml"))

@@ -35,9 +35,15 @@ macro_rules! known {
 
 known! {
     /// What an object is called.
-    Metadata { name: Option<String>, namespace: Option<String>, labels: Option<Texts>, annotations: Option<Texts>, }
+    Metadata {
+        name: Option<String>,
+        namespace: Option<String>,
+        labels: Option<Texts>,
+        annotations: Option<Texts>,
+        creation_timestamp: Option<Value>,
+    }
 
-    Deployment { api_version: String, kind: String, metadata: Metadata, spec: DeploymentSpec, }
+    Deployment { api_version: String, kind: String, metadata: Metadata, spec: DeploymentSpec, status: Option<Value>, }
     DeploymentSpec {
         replicas: Option<u32>,
         selector: Selector,
@@ -50,7 +56,8 @@ known! {
     }
     Strategy { r#type: Option<String>, rolling_update: Option<RollingUpdate>, }
     RollingUpdate { max_surge: Option<Either>, max_unavailable: Option<Either>, }
-    Selector { match_labels: Texts, }
+    Selector { match_labels: Option<Texts>, match_expressions: Option<Vec<Expression>>, }
+    Expression { key: String, operator: String, values: Option<Vec<String>>, }
     Template { metadata: Option<Metadata>, spec: PodSpec, }
 
     Job { api_version: String, kind: String, metadata: Metadata, spec: JobSpec, }
@@ -75,6 +82,7 @@ known! {
         restart_policy: Option<String>,
         termination_grace_period_seconds: Option<u32>,
         topology_spread_constraints: Option<Vec<Spread>>,
+        affinity: Option<Value>,
     }
     Spread { max_skew: u32, topology_key: String, when_unsatisfiable: String, label_selector: Option<Selector>, }
     Container {
@@ -93,6 +101,7 @@ known! {
         readiness_probe: Option<Probe>,
         liveness_probe: Option<Probe>,
         lifecycle: Option<Lifecycle>,
+        termination_message_policy: Option<String>,
         security_context: Option<ContainerSecurity>,
     }
     Variable { name: String, value: Option<String>, value_from: Option<VariableFrom>, }
@@ -134,14 +143,15 @@ known! {
         run_as_non_root: Option<bool>,
         run_as_user: Option<u64>,
         run_as_group: Option<u64>,
+        privileged: Option<bool>,
         allow_privilege_escalation: Option<bool>,
         read_only_root_filesystem: Option<bool>,
         capabilities: Option<Capabilities>,
         seccomp_profile: Option<Seccomp>,
     }
-    Capabilities { drop: Vec<String>, }
+    Capabilities { drop: Vec<String>, add: Option<Vec<String>>, }
     Seccomp { r#type: String, }
-    Volume { name: String, config_map: Option<ConfigMapVolume>, empty_dir: Option<EmptyDir>, downward_api: Option<DownwardApi>, }
+    Volume { name: String, config_map: Option<ConfigMapVolume>, empty_dir: Option<EmptyDir>, #[serde(rename = "downwardAPI")] downward_api: Option<DownwardApi>, }
     ConfigMapVolume { name: String, default_mode: Option<u32>, optional: Option<bool>, items: Option<Vec<Item>>, }
     Item { key: String, path: String, mode: Option<u32>, }
     EmptyDir { medium: Option<String>, size_limit: Option<Either>, }

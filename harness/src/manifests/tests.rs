@@ -86,6 +86,9 @@ fn what_asks_for_nothing_special_passes_and_stays_what_it_was() {
     assert!(objects.iter().all(|object| object["metadata"]["namespace"] == NAMESPACE));
     assert_eq!(objects[0]["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"], "25%");
     assert_eq!(objects[2]["data"]["version"], "3");
+    assert_eq!(objects[0]["spec"]["template"]["spec"]["containers"][0]["imagePullPolicy"], "Never");
+    let usual = "apiGroups: [\"\", apps], resources: [pods, deployments], verbs: [get, list]";
+    vetted(&FINE.replace("apiGroups: [apps], resources: [deployments], verbs: [get, patch]", usual)).expect("it grants no more");
     // What a user of Kubernetes writes is read by Kubernetes' own types, whole.
     let read: k8s_openapi::api::apps::v1::Deployment = serde_json::from_value(objects[0].clone()).expect("it is one");
     let back = serde_json::to_value(read).expect("it is JSON");
@@ -113,9 +116,15 @@ fn what_reaches_beyond_the_namespace_is_refused_at_its_line() {
         ("[{kind: ServiceAccount, name: release}]", "[{kind: User, name: admin}]", "{kind: User", "to a ServiceAccount of its namespace only"),
         ("name: release}]", "name: release, namespace: kube-system}]", "{kind: ServiceAccount", "to a ServiceAccount of its namespace only"),
         ("resources: [deployments]", "resources: [deployments, \"*\"]", "\"*\"", "about `*`"),
-        ("[apps], resources", "[\"\"], resources", "deployments", "about `deployments` of the API group \"\""),
+        ("[apps], resources", "[\"\"], resources", "deployments", "about `deployments` of these API groups"),
         ("apiGroups: [apps]", "apiGroups: [\"*\"]", "\"*\"", "about the API group `*`"),
         ("verbs: [get, patch]", "verbs: [get, escalate]", "escalate", "may not allow `escalate`"),
+        (
+            "[apps], resources: [deployments]",
+            "[\"\"], resources: [services]",
+            "patch",
+            "may not allow `patch` of all these resources (only of: configmaps)",
+        ),
     ] {
         let said = said_of(find, replace);
         let text = FINE.replace(find, replace);
@@ -131,16 +140,25 @@ fn what_pod_security_would_not_admit_is_told_before() {
         ("runAsNonRoot: true, ", "", "`runAsNonRoot: true` is missing"),
         ("runAsNonRoot: true, ", "runAsNonRoot: true, runAsUser: 0, ", "a pod may not run as root"),
         (", seccompProfile: {type: RuntimeDefault}", "", "`seccompProfile: {type: RuntimeDefault}` is missing"),
-        ("{type: RuntimeDefault}", "{type: Unconfined}", "`seccompProfile: {type: RuntimeDefault}` is missing"),
+        (
+            "annotations: {prometheus.io/port: \"8000\"}",
+            "annotations: {container.apparmor.security.beta.kubernetes.io/server: unconfined}",
+            "no annotation may begin",
+        ),
+        ("configMap: {name: model-3}}", "configMap: {name: model-3, defaultMode: 0644}}", "write the mode as a decimal number"),
         ("allowPrivilegeEscalation: false, ", "", "`allowPrivilegeEscalation: false` is missing"),
         ("allowPrivilegeEscalation: false, ", "allowPrivilegeEscalation: false, runAsNonRoot: false, ", "`runAsNonRoot: true` is missing"),
         ("allowPrivilegeEscalation: false, ", "allowPrivilegeEscalation: false, runAsUser: 0, ", "`runAsNonRoot: true` is missing"),
-        ("allowPrivilegeEscalation: false, ", "allowPrivilegeEscalation: false, privileged: true, ", "unknown key `privileged`"),
+        ("allowPrivilegeEscalation: false, ", "allowPrivilegeEscalation: false, privileged: true, ", "a container may not be privileged"),
         ("drop: [ALL]", "drop: [NET_RAW]", "`capabilities: {drop: [ALL]}` is missing"),
-        ("drop: [ALL]", "drop: [ALL], add: [SYS_ADMIN]", "unknown key `add`"),
+        ("drop: [ALL]", "drop: [ALL], add: [SYS_ADMIN]", "the capability `SYS_ADMIN` may not be added"),
     ] {
         let said = said_of(find, replace);
         assert!(said.len() == 1 && said[0].contains(words), "{replace}: {words} is not all of {said:#?}");
+    }
+    for (find, replace) in [("runAsNonRoot: true, ", "runAsNonRoot: false, "), ("{type: RuntimeDefault}", "{type: Unconfined}")] {
+        let said = said_of(find, replace);
+        assert!(said.iter().all(|one| one.contains("root") || one.contains("runAsNonRoot") || one.contains("RuntimeDefault")), "{said:#?}");
     }
     let bare = said_of("          securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}\n", "");
     assert!(bare.len() == 2 && bare.iter().all(|one| one.starts_with("manifests/all.yaml:14:11: ")), "{bare:#?}");
