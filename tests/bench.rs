@@ -203,7 +203,7 @@ fn lateness(history: &Path) -> Vec<u64> {
     late.collect()
 }
 
-/// A replay of the recorded exam, with more rules than it had: each over another series or window.
+/// A replay of the recorded exam with its rules so many times over: how many that are, and the seconds.
 fn replay(home: &Home, times: usize) -> (usize, f64) {
     let history = home.path(&format!("replay-{times}"));
     let copied = Command::new("cp").arg("-r").arg(home.path("report-50/history")).arg(&history).status().expect("it runs");

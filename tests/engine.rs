@@ -8,19 +8,18 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use harness::engine::Engine;
+use harness::exercise::Exercise;
 use harness::progress::Progress;
 use tempfile::TempDir;
-
-use harness::exercise::Exercise;
 
 use crate::{lines, model_down, repository, said};
 
 /// Its disk, in bytes; a file with holes.
 const DISK: u64 = 6 << 30;
-/// How many watches of files a machine with nodes of clusters must allow a user.
-const WATCHES: u32 = 1_024;
 /// The same of one that has nodes of clusters.
 const DISK_OF_NODES: u64 = 16 << 30;
+/// How many watches of files a machine with nodes of clusters must allow a user.
+const WATCHES: u32 = 1_024;
 /// How long it may take to start or to end.
 const PATIENCE: Duration = Duration::from_mins(1);
 

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub use engine::{Nodes, PrivateEngine};
-pub use short::{Cut, exercises};
+pub use short::{Cut, copy_platform, exercises};
 
 /// One at a time: exams want the machine to themselves.
 static MACHINE: Mutex<()> = Mutex::new(());

@@ -18,17 +18,11 @@ const REPLAYED: [&str; 7] =
 /// Where it cannot be written, and where there is no such phase.
 pub fn exercises(folder: &Path, cut: &[Cut<'_>]) -> PathBuf {
     let original = repository().join("exercises");
-    for part in ["platform/src", "platform/images", "model-down/images", "model-down/reference"] {
+    copy_platform(folder);
+    for part in ["model-down/images", "model-down/reference"] {
         copy(&original.join(part), &folder.join(part));
     }
-    for file in [
-        "platform/Cargo.toml",
-        "platform/Cargo.lock",
-        "model-down/exercise.yaml",
-        "model-down/contract.yaml",
-        "model-down/past.yaml",
-        "model-down/brief.md",
-    ] {
+    for file in ["model-down/exercise.yaml", "model-down/contract.yaml", "model-down/past.yaml", "model-down/brief.md"] {
         std::fs::copy(original.join(file), folder.join(file)).expect("writable");
     }
     // What its breaks fail is not asked.
@@ -49,6 +43,20 @@ pub fn exercises(folder: &Path, cut: &[Cut<'_>]) -> PathBuf {
     let checks: String = kept.iter().map(|(_, text)| with_needs_of(text, &ids)).collect();
     std::fs::write(folder.join("model-down/checks.yaml"), head + &checks).expect("writable");
     folder.to_owned()
+}
+
+/// Gives a folder of exercises what the platform's images are made of.
+///
+/// # Panics
+/// Where it cannot be written.
+pub fn copy_platform(folder: &Path) {
+    let (from, to) = (repository().join("exercises/platform"), folder.join("platform"));
+    for part in ["src", "images"] {
+        copy(&from.join(part), &to.join(part));
+    }
+    for file in ["Cargo.toml", "Cargo.lock"] {
+        std::fs::copy(from.join(file), to.join(file)).expect("writable");
+    }
 }
 
 /// What stands before a list of entries with ids, and the entries.

@@ -12,15 +12,11 @@ use serde_json::Value;
 fn exercises(folder: &Path) -> PathBuf {
     let (original, here) = (acceptance::repository().join("exercises"), acceptance::repository().join("tests/kind/parcels"));
     let parcels = folder.join("parcels");
-    for part in ["platform/src", "platform/images"] {
-        acceptance::copy(&original.join(part), &folder.join(part));
-    }
+    acceptance::copy_platform(folder);
     acceptance::copy(&here, &parcels);
     std::fs::create_dir(parcels.join("images")).expect("writable");
     std::fs::rename(parcels.join("Dockerfile"), parcels.join("images/Dockerfile")).expect("writable");
     for (from, to) in [
-        ("platform/Cargo.toml", "platform/Cargo.toml"),
-        ("platform/Cargo.lock", "platform/Cargo.lock"),
         ("warm-up/images/oracle.py", "parcels/images/oracle.py"),
         ("warm-up/reference/model/server.py", "parcels/images/server.py"),
         ("warm-up/contract.yaml", "parcels/contract.yaml"),

@@ -215,10 +215,11 @@ impl Proof<'_> {
     /// What became of a cell: held now where nobody knows, and once more where that leaves it open; nothing where it cannot be held, which is said.
     async fn held<'c>(&self, cell: &'c Cell, stop: &mut Stop, tell: impl Fn()) -> Result<Option<Held<'c>>, CliError> {
         let must_record = self.must_record.is_some_and(|one| one.id == cell.id) && self.recorded(cell).is_none();
-        if let Some(held) = self.known(cell).filter(|_| !must_record) {
-            return Ok(Some(held));
-        }
-        let attempts = self.told(cell).filter(|held| held.row.is_open).map_or(0, |held| held.row.entry.attempts);
+        let attempts = match self.told(cell) {
+            Some(held) if held.row.is_open => held.row.entry.attempts,
+            Some(held) if !must_record => return Ok(Some(held)),
+            _ => 0,
+        };
         tell();
         let first = self.made(cell, attempts + 1, stop).await?;
         // What is replayed comes to the same again.

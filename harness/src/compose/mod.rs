@@ -17,6 +17,7 @@ use crate::exercise::{Files, Manifest};
 use model::Dependency;
 
 pub use model::ComposeFile;
+pub(crate) use render::USER;
 pub use render::{Ownership, RULES_FOLDER, Rendered, cage, past_of, render};
 
 /// The name of the file that is read.
@@ -75,9 +76,10 @@ fn folders(service: &model::Service) -> impl Iterator<Item = (String, String)> {
     })
 }
 
-const DEFAULT_MEMORY_MIB: u64 = 128;
+/// The memory limit of a service that states none, in MiB.
+pub(crate) const DEFAULT_MEMORY_MIB: u64 = 128;
 /// How many times the budget a submission may ask for and still be examined.
-const MEMORY_FACTOR: u64 = 4;
+pub(crate) const MEMORY_FACTOR: u64 = 4;
 
 /// Checks a submission's files against the policy of an exercise and lists everything that is not allowed.
 pub fn vet(files: &Files, manifest: &Manifest) -> Result<Vetted, Problems> {

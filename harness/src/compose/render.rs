@@ -25,7 +25,7 @@ const PROMETHEUS: &str = "prometheus";
 /// What a cage calls the volume with the past.
 const PAST_VOLUME: &str = "modeldown-past";
 /// The user that the platform's images run as.
-const USER: u32 = 10_001;
+pub(crate) const USER: u32 = 10_001;
 
 /// To whom everything belongs that is made for an environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,6 +175,9 @@ pub fn cage(vetted: &Vetted, manifest: &Manifest, contract: &Contract, images: &
         }
         services.insert(name.clone(), Value::Object(rendered));
     }
+    let asked = contract.inference.role.as_str();
+    let target = vetted.services(manifest).into_iter().find(|service| service.role.as_deref() == Some(asked));
+    let host = target.as_ref().map_or(asked, |target| &target.service);
     for (name, service) in manifest.platform.iter().filter(|(_, service)| service.shadows.is_none()) {
         let mut rendered = platform_service(name, service, images, ownership);
         rendered.insert("restart".to_owned(), json!("unless-stopped"));
@@ -183,20 +186,8 @@ pub fn cage(vetted: &Vetted, manifest: &Manifest, contract: &Contract, images: &
             rendered.insert("networks".to_owned(), json!(joined.into_iter().map(String::as_str).chain(["edge"]).collect::<Vec<_>>()));
             rendered.insert("ports".to_owned(), json!([format!("127.0.0.1::{port}")]));
         }
-        if name == "driver" {
-            let target = vetted.services(manifest).into_iter().find(|service| service.role.as_deref() == Some(contract.inference.role.as_str()));
-            let port = manifest.roles.get(&contract.inference.role).map_or(80, Role::port);
-            let url = format!(
-                "http://{}:{port}{}",
-                target.map_or_else(|| contract.inference.role.clone(), |target| target.service),
-                contract.inference.path
-            );
-            let rate = manifest.background.rate_per_second.to_string();
-            rendered.insert("command".to_owned(), json!(["driver", "background", "--url", url, "--rate", rate, "--rows", "/rows/rows.jsonl"]));
-            rendered.insert("volumes".to_owned(), json!(["./.modeldown:/rows:ro"]));
-        }
-        if name == "features" {
-            rendered.insert("command".to_owned(), json!(["features", "/rows/accounts.json"]));
+        rendered.insert("command".to_owned(), json!(service.command_at_home(name, manifest, contract, host)));
+        if name == "driver" || name == "features" {
             rendered.insert("volumes".to_owned(), json!(["./.modeldown:/rows:ro"]));
         }
         services.insert(name.clone(), Value::Object(rendered));

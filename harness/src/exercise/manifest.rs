@@ -187,6 +187,23 @@ pub struct PlatformService {
     pub scratch: BTreeSet<String>,
 }
 
+impl PlatformService {
+    /// Its command at home: there the driver sends the background traffic to a host, and the feature store knows the accounts that it is about. Both
+    /// find their files in `/rows`.
+    pub(crate) fn command_at_home(&self, name: &str, manifest: &Manifest, contract: &Contract, host: &str) -> Vec<String> {
+        match name {
+            "driver" => {
+                let port = manifest.roles.get(&contract.inference.role).map_or(80, Role::port);
+                let url = format!("http://{host}:{port}{}", contract.inference.path);
+                let rate = manifest.background.rate_per_second.to_string();
+                ["driver", "background", "--url", &url, "--rate", &rate, "--rows", "/rows/rows.jsonl"].map(str::to_owned).to_vec()
+            }
+            "features" => ["features", "/rows/accounts.json"].map(str::to_owned).to_vec(),
+            _ => self.command.clone(),
+        }
+    }
+}
+
 fn platform_memory() -> u64 {
     64
 }

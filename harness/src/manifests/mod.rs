@@ -98,7 +98,7 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn document(&mut self, document: &Document) {
-        let value = document.root.value();
+        let mut value = document.root.value();
         let Some((version, kind)) = head(&value) else {
             self.wrong(document, "", "an object begins with `apiVersion` and `kind`", "");
             return;
@@ -143,16 +143,15 @@ impl Check<'_> {
             }
             self.pod(document, &template.spec);
         }
-        let mut placed = value.clone();
-        placed["metadata"]["namespace"] = self.namespace.into();
+        value["metadata"]["namespace"] = self.namespace.into();
         // Images are those that the cluster has: nobody else's, by whatever name.
         for list in ["containers", "initContainers"] {
-            let containers = placed.pointer_mut(&format!("/spec/template/spec/{list}")).and_then(Value::as_array_mut);
+            let containers = value.pointer_mut(&format!("/spec/template/spec/{list}")).and_then(Value::as_array_mut);
             for container in containers.into_iter().flatten() {
                 container["imagePullPolicy"] = "Never".into();
             }
         }
-        self.objects.push(placed);
+        self.objects.push(value);
     }
 
     fn wrong(&mut self, document: &Document, pointer: &str, message: impl Into<String>, help: &str) {

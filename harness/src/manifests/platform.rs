@@ -3,18 +3,13 @@
 use serde_json::{Value, json};
 
 use super::TAG;
-use crate::exercise::{Contract, Manifest, PlatformService, Role};
+use crate::compose::{DEFAULT_MEMORY_MIB, MEMORY_FACTOR, USER};
+use crate::exercise::{Contract, Manifest, PlatformService};
 
 /// The namespace of the trusted services: `http://registry.platform:8080`.
 pub const PLATFORM: &str = "platform";
-/// The user that the platform's images run as.
-const USER: u32 = 10_001;
-/// How many times the budget a namespace may limit itself to, and still be examined.
-const FACTOR: u64 = 4;
-/// How many pods it may have.
+/// How many pods a submission's namespace may have.
 const PODS: u32 = 30;
-/// The memory limit of a container that states none, in MiB.
-const DEFAULT_MEMORY_MIB: u64 = 128;
 
 /// The namespaces, each at Pod Security's level `restricted`; the submission's with a quota, and limits for what states none.
 pub fn namespaces(manifest: &Manifest) -> Vec<Value> {
@@ -23,7 +18,7 @@ pub fn namespaces(manifest: &Manifest) -> Vec<Value> {
         json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name, "labels": labels } })
     };
     let name = json!({ "name": "submission", "namespace": manifest.id });
-    let hard = json!({ "pods": PODS, "limits.memory": format!("{}Mi", manifest.budget.memory_mib * FACTOR) });
+    let hard = json!({ "pods": PODS, "limits.memory": format!("{}Mi", manifest.budget.memory_mib * MEMORY_FACTOR) });
     let default = json!({ "memory": format!("{DEFAULT_MEMORY_MIB}Mi") });
     let limits = json!([{ "type": "Container", "default": default, "defaultRequest": default }]);
     vec![
@@ -38,18 +33,10 @@ pub fn namespaces(manifest: &Manifest) -> Vec<Value> {
 pub fn platform(manifest: &Manifest, contract: &Contract, rows: &str, accounts: &str) -> Vec<Value> {
     let data = json!({ "rows.jsonl": rows, "accounts.json": accounts });
     let mut objects = vec![json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "rows", "namespace": PLATFORM }, "data": data })];
+    // A Service is called like the role that it leads to.
+    let host = format!("{}.{}", contract.inference.role, manifest.id);
     for (name, service) in manifest.platform.iter().filter(|(_, service)| service.shadows.is_none()) {
-        let command = match name.as_str() {
-            "driver" => {
-                let role = &contract.inference.role;
-                let port = manifest.roles.get(role).map_or(80, Role::port);
-                let url = format!("http://{role}.{}:{port}{}", manifest.id, contract.inference.path);
-                let rate = manifest.background.rate_per_second.to_string();
-                ["driver", "background", "--url", &url, "--rate", &rate, "--rows", "/rows/rows.jsonl"].map(str::to_owned).to_vec()
-            }
-            "features" => ["features", "/rows/accounts.json"].map(str::to_owned).to_vec(),
-            _ => service.command.clone(),
-        };
+        let command = service.command_at_home(name, manifest, contract, &host);
         objects.extend(trusted(name, service, &command));
     }
     objects
