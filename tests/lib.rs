@@ -144,15 +144,33 @@ impl Home {
         command
     }
 
-    /// Everything of this home's that the engine has: containers, networks, volumes and images.
+    /// Everything of this home's that the engine has: containers, networks, volumes and images. A network alone that the engine does not let go of,
+    /// though nothing is in it, is not counted: engines of 20.10 may lose count of its endpoints, and find it again when they are started anew.
     ///
     /// # Panics
     /// Where the engine does not answer.
     pub fn resources(&self) -> Vec<String> {
         let Ok(owner) = std::fs::read_to_string(self.path("state/modeldown/owner")) else { return Vec::new() };
         let filter = format!("label=modeldown.owner={}", owner.trim());
-        let kinds: [&[&str]; 4] = [&["ps", "--all", "--quiet"], &["network", "ls", "--quiet"], &["volume", "ls", "--quiet"], &["images", "--quiet"]];
-        kinds.iter().flat_map(|kind| lines(&self.docker(kind.iter().copied().chain(["--filter", &filter])))).collect()
+        let list = |kind: &[&str]| lines(&self.docker(kind.iter().copied().chain(["--filter", &filter])));
+        let mut networks = list(&["network", "ls", "--quiet"]);
+        let mut others: Vec<String> =
+            [&["ps", "--all", "--quiet"][..], &["volume", "ls", "--quiet"], &["images", "--quiet"]].iter().flat_map(|kind| list(kind)).collect();
+        if others.is_empty() {
+            networks.retain(|network| !self.is_miscounted(network));
+        }
+        others.append(&mut networks);
+        others
+    }
+
+    /// Whether the engine says of a network in which nothing is that something is in it. (One that it removes when it is asked was left behind.)
+    fn is_miscounted(&self, network: &str) -> bool {
+        let inside = self.docker(["network", "inspect", "--format", "{{len .Containers}}", network]);
+        let mut remove = Command::new("docker");
+        if let Some(host) = &self.engine {
+            remove.env("DOCKER_HOST", host);
+        }
+        lines(&inside) == ["0"] && said(&remove.args(["network", "rm", network]).output().expect("docker is there")).contains("has active endpoints")
     }
 
     /// What `docker` answers of this home's engine.

@@ -53,7 +53,7 @@ async fn processors(environment: &Docker, submitted: &[String], recorder: &Recor
         ticks.tick().await;
         // A look that is lost is made up for by the next.
         let Ok(spent) = usage.look(environment, submitted).await else {
-            environment.answers().await?;
+            environment.ping().await?;
             continue;
         };
         let Whole { busy, others, most, stolen } = spent.machine.unwrap_or_default();

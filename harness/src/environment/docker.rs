@@ -287,12 +287,6 @@ impl Docker {
         matches!(self.engine.disk().await, Ok((_, Some(free))) if free < FULL)
     }
 
-    /// Whether the engine answers at all.
-    pub async fn answers(&self) -> Result<(), EnvironmentError> {
-        self.engine.api.ping().await?;
-        Ok(())
-    }
-
     /// What the engine says of a container that a submission may have put into any state: `Err` with its words where it refuses,
     /// as long as it still answers.
     pub(super) async fn refusable(&self, done: Result<(), bollard::errors::Error>) -> Result<Result<(), String>, EnvironmentError> {
