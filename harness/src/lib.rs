@@ -10,6 +10,7 @@ pub mod exercise;
 pub mod exit;
 pub mod images;
 pub mod interrupt;
+pub mod kustomize;
 pub mod manifests;
 pub mod output;
 pub mod progress;

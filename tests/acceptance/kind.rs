@@ -1,12 +1,13 @@
 //! Exercises on Kubernetes, at home: a real cluster, made by `kind` in an engine of the test's own, whose network no other test sees.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use acceptance::{Home, Nodes, PrivateEngine, lines, said};
 use harness::exercise::Exercise;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The folder of exercises whose only one runs on Kubernetes.
 fn exercises(folder: &Path) -> PathBuf {
@@ -57,12 +58,40 @@ impl Candidate {
         command.output().expect("it runs")
     }
 
+    /// The same, with something to read.
+    fn kubectl_with(&self, workspace: &Path, arguments: &[&str], input: &str) -> Output {
+        let mut command = self.home.tool("kubectl");
+        command.env("KUBECONFIG", workspace.join(".modeldown/kubeconfig")).args(arguments);
+        let mut running = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+        running.stdin.take().expect("it has one").write_all(input.as_bytes()).expect("it reads");
+        running.wait_with_output().expect("it ends")
+    }
+
     /// Every container and network in the engine that is not its own.
     fn left(&self) -> Vec<String> {
         let containers = lines(&self.home.docker(["ps", "--all", "--format", "{{.Names}}"]));
         let networks = lines(&self.home.docker(["network", "ls", "--filter", "type=custom", "--format", "{{.Name}}"]));
         [containers, networks].concat()
     }
+}
+
+/// A pod as `restricted` admits it.
+fn pod(image: &str, priority: &str) -> String {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "name": "other", "namespace": "parcels" },
+        "spec": {
+            "priorityClassName": priority,
+            "securityContext": { "runAsNonRoot": true, "seccompProfile": { "type": "RuntimeDefault" } },
+            "containers": [{
+                "name": "other",
+                "image": image,
+                "securityContext": { "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] } },
+            }],
+        },
+    })
+    .to_string()
 }
 
 /// Whether a `kind` makes a cluster somewhere.
@@ -123,6 +152,35 @@ fn a_cluster_comes_says_what_is_wrong_and_goes() {
         said(&refused)
     );
     edit(&one, "      hostNetwork: true\n", "");
+
+    // What a pod makes through the API, with whatever rights, is held to the same images.
+    for (image, priority, words) in [
+        ("modeldown/platform:stable", "", "a container's image is one of this exercise: modeldown/late-server:stable"),
+        ("modeldown/late-server:stable", "system-cluster-critical", "a pod has no `priorityClassName`"),
+    ] {
+        let made = candidate.kubectl_with(&one, &["create", "--dry-run=server", "--filename", "-"], &pod(image, priority));
+        assert!(!made.status.success() && said(&made).contains(words), "{}", said(&made));
+    }
+    let made = candidate.kubectl_with(&one, &["create", "--dry-run=server", "--filename", "-"], &pod("modeldown/late-server:stable", ""));
+    assert!(made.status.success(), "{}", said(&made));
+
+    // What Kustomize makes of the submission's own files is applied, and held to the same rules.
+    let kustomization = one.join("manifests/kustomization.yaml");
+    std::fs::write(&kustomization, "resources: [model.yaml]\ncommonAnnotations: {made-by: kustomize}\n").expect("writable");
+    let rendered = candidate.harness(&["start", "parcels"], &one);
+    assert!(rendered.status.success() && !said(&rendered).contains("Not every service"), "{}", said(&rendered));
+    let annotated = ["--namespace", "parcels", "get", "deployment", "model", "--output", "jsonpath={.metadata.annotations.made-by}"];
+    assert_eq!(lines(&candidate.kubectl(&one, &annotated)), ["kustomize"]);
+    let patch = "patches: [{patch: '[{op: add, path: /spec/template/spec/hostNetwork, value: true}]', target: {kind: Deployment}}]\n";
+    std::fs::write(&kustomization, format!("resources: [model.yaml]\n{patch}")).expect("writable");
+    let refused = candidate.harness(&["start", "parcels"], &one);
+    let words = "`kubectl kustomize manifests`:";
+    assert!(
+        refused.status.code() == Some(3) && said(&refused).contains(words) && said(&refused).contains("unknown key `hostNetwork`"),
+        "{}",
+        said(&refused)
+    );
+    std::fs::remove_file(&kustomization).expect("it is there");
 
     // A second cluster is another one; what becomes of it is nothing to the first.
     let beside = candidate.harness(&["start", "parcels", "--break", "no-image"], &other);

@@ -10,6 +10,7 @@ use crate::exercise::{ExerciseError, KeyError, VariantError};
 use crate::exit::{self, Owner};
 use crate::images::ImageError;
 use crate::interrupt::Interrupt;
+use crate::kustomize::KustomizeError;
 use crate::output::OutputError;
 use crate::submission::SubmissionError;
 
@@ -45,6 +46,9 @@ pub enum CliError {
     /// A submission or a workspace breaks the rules.
     #[error("the deployment breaks the rules of the exercise, so nothing was started:\n{0}")]
     Policy(Problems),
+    /// What the submission asks of Kustomize is refused, or Kustomize is not there.
+    #[error("the manifests cannot be rendered, so nothing was started:\n{0}")]
+    Kustomize(#[from] KustomizeError),
     /// A file of ours cannot be read or written.
     #[error("`{}`: {source}", path.display())]
     File {
@@ -87,10 +91,10 @@ impl CliError {
         exit::code(match self {
             Self::Interrupted(interrupt) => return ExitCode::from(interrupt.code()),
             Self::Exercise(_) | Self::Key(_) | Self::Variant { .. } | Self::Usage(_) => Owner::Operator,
-            Self::Engine(_) | Self::Unusable => Owner::Engine,
+            Self::Engine(_) | Self::Unusable | Self::Kustomize(KustomizeError::Tool(_)) => Owner::Engine,
             Self::Environment(error) => error.owner(),
             Self::Submission(error) => error.owner(),
-            Self::Policy(_) => Owner::Candidate,
+            Self::Policy(_) | Self::Kustomize(KustomizeError::Refused(_)) => Owner::Candidate,
             Self::Images(_) | Self::File { .. } | Self::Leases(_) | Self::Output(_) => Owner::Grader,
         })
     }

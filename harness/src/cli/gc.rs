@@ -3,6 +3,7 @@
 use super::CliError;
 use crate::engine::Engine;
 use crate::environment::{Hold, Leases, Sweep, sweep, sweep_dead};
+use crate::exercise::EngineKind;
 use crate::output;
 
 #[derive(clap::Args)]
@@ -31,7 +32,12 @@ impl Arguments {
                 output::say(format_args!("removed what belonged to {folder}, which is gone"));
             } else if gone || record.until.parse::<jiff::Timestamp>().is_ok_and(|until| until < now) {
                 sweep(&engine, &record, Sweep::Running).await?;
-                let hint = if gone { "is gone; `harness gc --lost` removes its volumes too" } else { "was not used for days; its volumes stay" };
+                // What is in a cluster is in no volume that stays.
+                let hint = match (gone, record.engine) {
+                    (true, _) => "is gone; `harness gc --lost` removes what is left of it",
+                    (false, EngineKind::Docker) => "was not used for days; its volumes stay",
+                    (false, EngineKind::Kind) => "was not used for days; `harness start` makes its cluster anew",
+                };
                 output::say(format_args!("stopped what belonged to {folder}, which {hint}"));
             }
         }

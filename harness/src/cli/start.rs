@@ -1,6 +1,7 @@
 //! `harness start`
 
 use std::collections::BTreeSet;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::exercise::{
 use crate::exit::Owner;
 use crate::images;
 use crate::interrupt::Interrupt;
+use crate::kustomize;
 use crate::manifests;
 use crate::output;
 use crate::progress::Progress;
@@ -69,6 +71,7 @@ impl Arguments {
         let dir = self.dir.clone().unwrap_or_else(|| Path::new("work").join(&exercise.manifest.id));
         let made = self.workspace(&exercise, &key, &dir)?;
         let dir = super::folder(&dir)?;
+        let _alone = alone(&dir)?;
         output::say(format_args!("{} {}", if made { "workspace made:" } else { "going on in the workspace" }, dir.display()));
         let mut lease = lease(&leases, &exercise, &dir)?;
         let fresh = lease.record.hold == Hold::Attached;
@@ -88,7 +91,7 @@ impl Arguments {
             return started.map(drop);
         }
         // Nothing was made yet.
-        if let (Err(CliError::Policy(_)), true) = (&started, fresh) {
+        if let (Err(CliError::Policy(_) | CliError::Kustomize(_)), true) = (&started, fresh) {
             lease.end().map_err(CliError::Leases)?;
             return started.map(drop);
         }
@@ -164,12 +167,18 @@ pub(super) fn found(dir: &Path, key: &Key) -> Result<VariantFile, CliError> {
     VariantFile::read(&content, key).map_err(|source| CliError::Variant { path, source })
 }
 
+/// Keeps other starts out of a folder for as long as it is held.
+fn alone(dir: &Path) -> Result<File, CliError> {
+    let folder = File::open(dir).map_err(CliError::file(dir))?;
+    match folder.try_lock() {
+        Ok(()) => Ok(folder),
+        Err(TryLockError::WouldBlock) => Err(CliError::usage(format!("another `harness start` is at work in `{}`; wait for it", dir.display()))),
+        Err(TryLockError::Error(error)) => Err(CliError::file(dir)(error)),
+    }
+}
+
 /// The candidate's lease of the folder, else a new one.
 fn lease(leases: &Leases, exercise: &Exercise, dir: &Path) -> Result<Lease, CliError> {
-    let all = leases.all().map_err(CliError::Leases)?;
-    if all.iter().any(|record| record.hold == Hold::Attached && record.folder == dir) {
-        return Err(CliError::usage(format!("another `harness start` is at work in `{}`; wait for it", dir.display())));
-    }
     match leases.of_folder(dir).map_err(CliError::Leases)? {
         Some(mut lease) => {
             lease.renew(HOURS).map_err(CliError::Leases)?;
@@ -205,7 +214,11 @@ async fn start(
             docker.wait_settled(SETTLE).await?
         }
         EngineKind::Kind => {
-            let vetted = manifests::vet(&files, &exercise.manifest).map_err(CliError::Policy)?;
+            let vetted = match kustomize::render(&files).await? {
+                Some(rendered) => manifests::vet_each([(kustomize::RENDERED, rendered.as_bytes())], &exercise.manifest),
+                None => manifests::vet(&files, &exercise.manifest),
+            };
+            let vetted = vetted.map_err(CliError::Policy)?;
             let images = images::ensure(engine, exercise, progress).await?;
             let kind = cluster(engine, exercise, &images, lease, &owner, progress).await?;
             progress.step("applying your manifests");
@@ -309,7 +322,16 @@ fn with_settings(text: &str, settings: &[(&str, &str)]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::with_settings;
+    use super::{alone, with_settings};
+
+    #[test]
+    fn a_folder_is_started_once_at_a_time() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let first = alone(dir.path()).expect("nobody else is there");
+        assert!(alone(dir.path()).expect_err("somebody is there").to_string().contains("another `harness start` is at work"));
+        drop(first);
+        alone(dir.path()).expect("nobody is there any more");
+    }
 
     #[test]
     fn lines_of_others_stay() {

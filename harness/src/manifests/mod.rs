@@ -1,7 +1,8 @@
 //! The Kubernetes manifests of a submission: [`vet`] lists everything in them that is not allowed, at home and before an exam alike. What
 //! passed asks for nothing outside its namespace, and for pods that Pod Security's level `restricted` admits. What a pod makes through the API, with
-//! a Role that it was given, is not seen here.
+//! a Role that it was given, the cluster itself refuses where it must (`admission.rs`, quotas).
 
+mod admission;
 mod model;
 mod platform;
 
@@ -32,6 +33,8 @@ const MOST_OBJECTS: usize = 60;
 const MOST_REPLICAS: u32 = 8;
 /// How many containers a pod may have.
 const MOST_CONTAINERS: usize = 4;
+/// How long a name may be.
+const MOST_LETTERS: usize = 253;
 
 /// What a Role may be about, by API group, and what it may change: what releases do. Neither roles nor tokens are among it, and where Services
 /// and their endpoints lead is for the manifests to say.
@@ -57,10 +60,16 @@ pub struct VettedManifests {
 
 /// Checks a submission's manifests, and lists everything that is not allowed. They are applied in a namespace that is called like the exercise.
 pub fn vet(files: &Files, manifest: &Manifest) -> Result<VettedManifests, Problems> {
+    let manifests = files.iter().filter(|(path, _)| is_manifest(path));
+    vet_each(manifests.map(|(path, content)| (path.as_str(), content.as_slice())), manifest)
+}
+
+/// The same for manifests that are in no file of the submission; each has what complaints call it.
+pub fn vet_each<'a>(manifests: impl IntoIterator<Item = (&'a str, &'a [u8])>, manifest: &Manifest) -> Result<VettedManifests, Problems> {
     let mut count = 0;
     let mut check = Check { manifest, namespace: &manifest.id, problems: Vec::new(), seen: BTreeMap::new(), objects: Vec::new() };
-    for path in files.keys().filter(|path| is_manifest(path)) {
-        match std::str::from_utf8(&files[path]).ok().map(|text| Document::parse_all(path, text)) {
+    for (path, content) in manifests {
+        match std::str::from_utf8(content).ok().map(|text| Document::parse_all(path, text)) {
             None => check.problems.push(Problem::at(path, "", 0, "the file is not UTF-8 text")),
             Some(Err(Problems(problems))) => check.problems.extend(problems),
             Some(Ok(documents)) => {
@@ -168,8 +177,10 @@ impl Check<'_> {
         if metadata.namespace.as_ref().is_some_and(|namespace| namespace != self.namespace) {
             self.wrong(document, "/metadata/namespace", format!("the only namespace is `{}`", self.namespace), "leave it out");
         }
-        let Some(name) = metadata.name.as_ref().filter(|name| is_name(name)) else {
-            self.wrong(document, "/metadata", "an object needs a name: small letters, digits and `-`, at most 63, a letter first", "");
+        // What DNS answers for is one word; everything else may have several.
+        let (most, dots) = if kind == "Service" { (1, "") } else { (usize::MAX, ", or several such words with dots between them") };
+        let Some(name) = metadata.name.as_ref().filter(|name| is_name(name, most)) else {
+            self.wrong(document, "/metadata", format!("an object needs a name: small letters, digits and `-`, at most 63, a letter first{dots}"), "");
             return;
         };
         let place = document.problem("/metadata/name", "").place();
@@ -201,11 +212,20 @@ impl Check<'_> {
             self.wrong(document, &format!("{here}/securityContext/seccompProfile"), "the profile of a pod is `RuntimeDefault`", "");
         }
         for index in 0..pod.volumes.as_ref().map_or(0, Vec::len) {
-            let place = format!("{here}/volumes/{index}/configMap/defaultMode");
-            if let Some(mode) = document.root.pointer(&place).and_then(Node::text).filter(|mode| mode.len() > 1 && mode.starts_with('0')) {
-                let help = "0644 is 420, 0555 is 365, 0444 is 292, 0400 is 256";
-                self.wrong(document, &place, format!("`{mode}` is read in more ways than one: write the mode as a decimal number"), help);
+            for source in ["configMap", "downwardAPI"] {
+                let source = format!("{here}/volumes/{index}/{source}");
+                self.mode(document, &format!("{source}/defaultMode"));
+                let items = (0..).map(|item| format!("{source}/items/{item}")).take_while(|item| document.root.pointer(item).is_some());
+                items.for_each(|item| self.mode(document, &format!("{item}/mode")));
             }
+        }
+    }
+
+    /// A mode whose digits mean something else to whoever reads YAML's newer edition.
+    fn mode(&mut self, document: &Document, place: &str) {
+        if let Some(mode) = document.root.pointer(place).and_then(Node::text).filter(|mode| mode.len() > 1 && mode.starts_with('0')) {
+            let help = "0644 is 420, 0555 is 365, 0444 is 292, 0400 is 256";
+            self.wrong(document, place, format!("`{mode}` is read in more ways than one: write the mode as a decimal number"), help);
         }
     }
 
@@ -302,10 +322,12 @@ fn is_manifest(path: &str) -> bool {
     path.starts_with(&format!("{MANIFESTS}/")) && matches!(extension, Some("json" | "yaml" | "yml"))
 }
 
-/// Whether a text is a name as RFC 1123 has labels, with a letter first.
-fn is_name(text: &str) -> bool {
+/// Whether a text is a name of some words as RFC 1123 has labels, with dots between them, that begins with a letter.
+fn is_name(text: &str, most_words: usize) -> bool {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    text.len() <= 63 && text.starts_with(|c: char| c.is_ascii_lowercase()) && text.chars().all(fits) && !text.ends_with('-')
+    let is_word = |word: &str| (1..=63).contains(&word.len()) && word.chars().all(fits) && !word.starts_with('-') && !word.ends_with('-');
+    let words = text.split('.').count();
+    text.len() <= MOST_LETTERS && words <= most_words && text.starts_with(|c: char| c.is_ascii_lowercase()) && text.split('.').all(is_word)
 }
 
 #[cfg(test)]

@@ -101,6 +101,7 @@ known! {
         readiness_probe: Option<Probe>,
         liveness_probe: Option<Probe>,
         lifecycle: Option<Lifecycle>,
+        restart_policy: Option<String>,
         termination_message_policy: Option<String>,
         security_context: Option<ContainerSecurity>,
     }
@@ -156,7 +157,7 @@ known! {
     Item { key: String, path: String, mode: Option<u32>, }
     EmptyDir { medium: Option<String>, size_limit: Option<Either>, }
     DownwardApi { items: Vec<DownwardItem>, default_mode: Option<u32>, }
-    DownwardItem { path: String, field_ref: Option<FieldRef>, resource_field_ref: Option<ResourceRef>, }
+    DownwardItem { path: String, field_ref: Option<FieldRef>, resource_field_ref: Option<ResourceRef>, mode: Option<u32>, }
 
     Service { api_version: String, kind: String, metadata: Metadata, spec: ServiceSpec, }
     ServiceSpec {

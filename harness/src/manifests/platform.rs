@@ -1,32 +1,55 @@
-//! What the harness applies itself: the namespaces with their limits, and the trusted services beside the submission. Pure.
+//! What the harness applies itself: the namespaces with their limits, what they admit, and the trusted services beside the submission. Pure.
 
 use serde_json::{Value, json};
 
 use super::TAG;
+use super::admission::admission;
 use crate::compose::{DEFAULT_MEMORY_MIB, MEMORY_FACTOR, USER};
 use crate::exercise::{Contract, Manifest, PlatformService};
 
 /// The namespace of the trusted services: `http://registry.platform:8080`.
 pub const PLATFORM: &str = "platform";
-/// How many pods a submission's namespace may have.
-const PODS: u32 = 30;
+/// How many objects a submission's namespace may have, by what quotas call them. What would be reached from outside, or stay on a disk, is none of it.
+const MOST: [(&str, u32); 9] = [
+    ("pods", 30),
+    ("services", 20),
+    ("services.loadbalancers", 0),
+    ("services.nodeports", 0),
+    ("persistentvolumeclaims", 0),
+    ("count/configmaps", 100),
+    ("count/secrets", 10),
+    ("count/deployments.apps", 20),
+    ("count/jobs.batch", 30),
+];
+/// What a container may write beside its volumes unless it states less, and all containers together, in MiB.
+const WRITES_MIB: u64 = 256;
+const ALL_WRITE_MIB: u64 = 8 * 1024;
 
-/// The namespaces, each at Pod Security's level `restricted`; the submission's with a quota, and limits for what states none.
+/// The namespaces, each at Pod Security's level `restricted`; the submission's with a quota, limits for what states none, and what it admits.
 pub fn namespaces(manifest: &Manifest) -> Vec<Value> {
     let of = |name: &str| {
         let labels = json!({ "pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/enforce-version": "latest" });
         json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name, "labels": labels } })
     };
     let name = json!({ "name": "submission", "namespace": manifest.id });
-    let hard = json!({ "pods": PODS, "limits.memory": format!("{}Mi", manifest.budget.memory_mib * MEMORY_FACTOR) });
-    let default = json!({ "memory": format!("{DEFAULT_MEMORY_MIB}Mi") });
-    let limits = json!([{ "type": "Container", "default": default, "defaultRequest": default }]);
-    vec![
+    let mut hard = json!({
+        "limits.memory": format!("{}Mi", manifest.budget.memory_mib * MEMORY_FACTOR),
+        "limits.ephemeral-storage": format!("{ALL_WRITE_MIB}Mi"),
+    });
+    for (what, most) in MOST {
+        hard[what] = most.to_string().into();
+    }
+    let default = json!({ "memory": format!("{DEFAULT_MEMORY_MIB}Mi"), "ephemeral-storage": format!("{WRITES_MIB}Mi") });
+    let request = json!({ "memory": format!("{DEFAULT_MEMORY_MIB}Mi") });
+    let limits = json!([{ "type": "Container", "default": default, "defaultRequest": request }]);
+    let mut objects = vec![
         of(PLATFORM),
         of(&manifest.id),
         json!({ "apiVersion": "v1", "kind": "ResourceQuota", "metadata": name, "spec": { "hard": hard } }),
         json!({ "apiVersion": "v1", "kind": "LimitRange", "metadata": name, "spec": { "limits": limits } }),
-    ]
+    ];
+    objects.extend(admission(manifest));
+    objects
 }
 
 /// The trusted services as they are at home, with the requests that users send there, and the accounts that they are about.

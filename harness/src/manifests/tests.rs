@@ -89,6 +89,8 @@ fn what_asks_for_nothing_special_passes_and_stays_what_it_was() {
     assert_eq!(objects[0]["spec"]["template"]["spec"]["containers"][0]["imagePullPolicy"], "Never");
     let usual = "apiGroups: [\"\", apps], resources: [pods, deployments], verbs: [get, list]";
     vetted(&FINE.replace("apiGroups: [apps], resources: [deployments], verbs: [get, patch]", usual)).expect("it grants no more");
+    vetted(&FINE.replace("metadata: {name: model-3}", "metadata: {name: model-v1.2.0}")).expect("a ConfigMap's name may have dots");
+    assert_eq!(said_of("metadata: {name: model, namespace: model-down}", "metadata: {name: model.v1}").len(), 1, "a Service's may not");
     // What a user of Kubernetes writes is read by Kubernetes' own types, whole.
     let read: k8s_openapi::api::apps::v1::Deployment = serde_json::from_value(objects[0].clone()).expect("it is one");
     let back = serde_json::to_value(read).expect("it is JSON");
@@ -146,6 +148,8 @@ fn what_pod_security_would_not_admit_is_told_before() {
             "no annotation may begin",
         ),
         ("configMap: {name: model-3}}", "configMap: {name: model-3, defaultMode: 0644}}", "write the mode as a decimal number"),
+        ("configMap: {name: model-3}}", "configMap: {name: model-3, items: [{key: a, path: a, mode: 0400}]}}", "write the mode as a decimal number"),
+        ("configMap: {name: model-3}}", "downwardAPI: {items: [{path: a, mode: 0400}]}}", "write the mode as a decimal number"),
         ("allowPrivilegeEscalation: false, ", "", "`allowPrivilegeEscalation: false` is missing"),
         ("allowPrivilegeEscalation: false, ", "allowPrivilegeEscalation: false, runAsNonRoot: false, ", "`runAsNonRoot: true` is missing"),
         ("allowPrivilegeEscalation: false, ", "allowPrivilegeEscalation: false, runAsUser: 0, ", "`runAsNonRoot: true` is missing"),
@@ -207,4 +211,6 @@ fn trusted_services_keep_the_rules_that_submissions_keep() {
     let restricted = |one: &&Value| one["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted";
     assert_eq!(namespaces.iter().filter(restricted).count(), 2);
     assert!(namespaces.iter().any(|one| one["spec"]["hard"]["limits.memory"] == "3072Mi"), "{namespaces:?}");
+    let images = &namespaces.iter().find(|one| one["kind"] == "ValidatingAdmissionPolicy").expect("there is one")["spec"]["validations"][0];
+    assert!(images["expression"].as_str().is_some_and(|text| text.contains("\"modeldown/python:stable\"")), "{images}");
 }
