@@ -155,7 +155,7 @@ fn a_cluster_comes_says_what_is_wrong_and_goes() {
 
     // What a pod makes through the API, with whatever rights, is held to the same images.
     for (image, priority, words) in [
-        ("modeldown/platform:stable", "", "a container's image is one of this exercise: modeldown/late-server:stable"),
+        ("modeldown/platform:stable", "", "a container's image is one of this exercise: modeldown/late-server"),
         ("modeldown/late-server:stable", "system-cluster-critical", "a pod has no `priorityClassName`"),
     ] {
         let made = candidate.kubectl_with(&one, &["create", "--dry-run=server", "--filename", "-"], &pod(image, priority));

@@ -3,7 +3,6 @@
 
 use serde_json::{Value, json};
 
-use super::TAG;
 use crate::exercise::Manifest;
 
 /// What the policy and its binding are called.
@@ -12,7 +11,8 @@ const NAME: &str = "submission";
 /// A policy for the pods of the submission's namespace, in the language of Kubernetes (CEL), and its binding: images of the exercise only, and no
 /// class of priority, by which pods push out others.
 pub(super) fn admission(manifest: &Manifest) -> [Value; 2] {
-    let images: Vec<String> = manifest.aliases.iter().map(|alias| format!("{alias}:{TAG}")).collect();
+    // Whichever tag: another than the exercise's is not there, which Kubernetes says itself.
+    let aliases: Vec<String> = manifest.aliases.iter().map(|alias| format!("{alias}:")).collect();
     let rule =
         json!({ "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["pods", "pods/ephemeralcontainers"] });
     // Each list has a type of its own.
@@ -23,8 +23,8 @@ pub(super) fn admission(manifest: &Manifest) -> [Value; 2] {
         "variables": [{ "name": "images", "expression": used.join(" + ") }],
         "validations": [
             {
-                "expression": format!("variables.images.all(image, image in {})", json!(images)),
-                "message": format!("a container's image is one of this exercise: {}", images.join(", ")),
+                "expression": format!("variables.images.all(image, {}.exists(alias, image.startsWith(alias)))", json!(aliases)),
+                "message": format!("a container's image is one of this exercise: {}", manifest.aliases.iter().map(String::as_str).collect::<Vec<_>>().join(", ")),
             },
             {
                 "expression": "object.spec.?priorityClassName.orValue('') == ''",
