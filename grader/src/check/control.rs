@@ -1,12 +1,18 @@
 //! Whether a phase can be judged: measured on the driver's own schedule and on the pager's network, which no submission reaches. Each
 //! kind of check names the controls without which it would not mean anything, or nothing against a submission.
 
+use std::ops::Range;
+
 use super::{View, ms, percent, share};
 use crate::exam::Exam;
 use crate::history::{History, Line, Missing, What};
 
 /// A request that left later than this was late.
-pub(crate) const LATE_NS: u64 = 20_000_000;
+const LATE_NS: u64 = 20_000_000;
+/// What a late request tells of the time around it.
+const AROUND_NS: u64 = 1_000_000_000;
+/// The share of quiet time that must be undisturbed for it to say something.
+const UNDISTURBED: f64 = 0.5;
 /// The share of requests that may be late.
 const LATE_SHARE: f64 = 0.02;
 /// So many seconds' worth of requests may be late in any window, however short: one hiccup of the machine's, which users have
@@ -56,6 +62,58 @@ pub(super) const REPLAYED: &[Control] = &[Control::Punctuality, Control::Replaye
 /// Every control of what the replay shows only because of an incident.
 pub(super) const CAUSED: &[Control] = &[Control::Calm, Control::Replayed];
 
+/// The stretches of an exam in which the driver was late or others crowded the machine, in order and apart: nothing healthy is taken from them.
+pub(crate) fn noise(history: &History) -> Vec<Range<u64>> {
+    let mut counted_ns = 0;
+    let mut spans: Vec<Range<u64>> = history
+        .events
+        .iter()
+        .filter_map(|event| match &event.what {
+            What::Request { intended_ns, sent_ns, .. } if sent_ns.saturating_sub(*intended_ns) > LATE_NS => {
+                Some(intended_ns.saturating_sub(AROUND_NS)..sent_ns + AROUND_NS)
+            }
+            What::Spent { of_ms, busy_ms, others_ms, stolen_ms, .. } => {
+                // A count is of the time since the one before it.
+                let since = std::mem::replace(&mut counted_ns, event.at_ns)..event.at_ns;
+                is_crowded(part(*busy_ms, *of_ms), part(*others_ms, *of_ms), part(*stolen_ms, *of_ms)).then_some(since)
+            }
+            _ => None,
+        })
+        .collect();
+    spans.sort_by_key(|span| span.start);
+    let mut apart: Vec<Range<u64>> = Vec::new();
+    for span in spans {
+        match apart.last_mut() {
+            Some(last) if span.start <= last.end => last.end = last.end.max(span.end),
+            _ => apart.push(span),
+        }
+    }
+    apart
+}
+
+/// Whether others leave a submission too little of the machine, by their shares of the processors' time.
+fn is_crowded(busy: f64, others: f64, stolen: f64) -> bool {
+    (busy > BUSY && others > OTHERS) || stolen > STOLEN
+}
+
+/// Why days that are played of what was healthy say nothing against a submission, if so: it was disturbed, and not by the submission.
+fn disturbed(history: &History) -> Option<String> {
+    let shown = history.events.iter().filter_map(|event| match &event.what {
+        What::Shown { signature: None, from_ns, .. } => Some(*from_ns..event.at_ns),
+        _ => None,
+    });
+    let healthy: Vec<Range<u64>> = shown.collect();
+    let noise = noise(history);
+    let within = |span: &Range<u64>| -> u64 { noise.iter().map(|noisy| noisy.end.min(span.end).saturating_sub(noisy.start.max(span.start))).sum() };
+    let (lost, all) = healthy.iter().fold((0, 0), |(lost, all), span| (lost + within(span), all + (span.end - span.start)));
+    let (used, of) = history.events.iter().fold((0, 0), |(used, of), event| match &event.what {
+        What::Spent { used_ms, of_ms, .. } if healthy.iter().any(|span| span.contains(&event.at_ns)) => (used + used_ms, of + of_ms),
+        _ => (used, of),
+    });
+    (part(lost, all) > 1.0 - UNDISTURBED && part(used, of) <= OWN_DOING)
+        .then(|| format!("others disturbed {} of the time of which quiet days are made", percent(part(lost, all))))
+}
+
 /// Why a phase says nothing at all, if so.
 pub(super) fn broken(controls: &[Control], history: &History, view: &View<'_>, exam: &Exam) -> Option<String> {
     if let Some((number, message)) = history.fault(view.window().end) {
@@ -74,9 +132,10 @@ pub(super) fn broken(controls: &[Control], history: &History, view: &View<'_>, e
 }
 
 /// Why a phase says nothing against a submission, if so.
-pub(super) fn hindrance(controls: &[Control], view: &View<'_>, exam: &Exam) -> Option<String> {
+pub(super) fn hindrance(controls: &[Control], history: &History, view: &View<'_>, exam: &Exam) -> Option<String> {
     let is_asked = controls.contains(&Control::Punctuality) && !is_short(view);
-    if is_asked { held_up(view, exam) } else { None }
+    let of_days = || if controls.contains(&Control::Replayed) { disturbed(history) } else { None };
+    is_asked.then(|| held_up(view, exam)).flatten().or_else(of_days)
 }
 
 fn is_short(view: &View<'_>) -> bool {
@@ -98,7 +157,7 @@ fn held_up(view: &View<'_>, exam: &Exam) -> Option<String> {
 /// The count in which others left a submission the least.
 fn crowded(view: &View<'_>) -> Option<String> {
     let shares = view.spent().map(|spent| (part(spent.busy, spent.of), part(spent.others, spent.of), spent.most));
-    let crowded = shares.filter(|(busy, others, _)| *busy > BUSY && *others > OTHERS);
+    let crowded = shares.filter(|(busy, others, _)| is_crowded(*busy, *others, 0.0));
     if let Some((busy, others, most)) = crowded.max_by(|(_, one, _), (_, other, _)| one.total_cmp(other)) {
         let most = most.map(|most| format!(", above all `{most}`")).unwrap_or_default();
         return Some(format!(

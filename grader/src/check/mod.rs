@@ -45,7 +45,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::exam::Exam;
 use crate::history::{History, PhaseRecord, Phases, What};
-pub(crate) use control::LATE_NS;
+pub(crate) use control::noise;
 use control::{CAUSED, Control, PAGED, REPLAYED, SERVED};
 pub(crate) use played::{Played, Told, Trace, said};
 pub(crate) use view::View;
@@ -353,7 +353,7 @@ fn one(check: &Check, history: &History, phases: &Phases, exam: &Exam) -> Judgem
             let found = || found(check, record, &view, exam);
             control::broken(controls, history, &view, exam)
                 .map_or_else(found, not_graded)
-                .unless_hindered(|| control::hindrance(controls, &view, exam))
+                .unless_hindered(|| control::hindrance(controls, history, &view, exam))
         }
         PhaseRecord::Missing => not_graded(history.fault(u64::MAX).map_or_else(
             || "the recording ends before this part of the exam does".to_owned(),

@@ -6,8 +6,9 @@ use serde::Deserialize;
 use super::{Control, Evidence, Finding, Judge, SERVED, View, percent, share};
 use crate::history::{Target, What};
 
-/// The share of looks at which a target must be up: one missed scrape is not a lost replica.
+/// The share of looks at which a target must be up, but for one: one missed scrape is not a lost replica.
 const UP_SHARE: f64 = 0.9;
+const MISSED: usize = 1;
 
 /// Prometheus scrapes every replica, often enough.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -44,8 +45,10 @@ impl Judge for Scraped {
         let mut missing = replicas.is_empty();
         for (service, addresses) in &replicas {
             let up = looks.iter().filter(|(_, targets)| targets.iter().any(|target| is_of(target, service, addresses) && self.is_fine(target)));
-            let up = share(up.count(), looks.len());
-            if up >= UP_SHARE {
+            let up = up.count();
+            let is_missed_once = up > 0 && looks.len() - up <= MISSED;
+            let up = share(up, looks.len());
+            if up >= UP_SHARE || is_missed_once {
                 said.push(format!("`{service}` was up {} of the time", percent(up)));
                 continue;
             }

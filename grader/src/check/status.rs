@@ -14,7 +14,7 @@ use crate::history::ReleaseCommand;
 #[serde(deny_unknown_fields)]
 pub struct Status {}
 
-/// A version that gave a smaller share of the answers need not be told.
+/// A version that gave no larger share of the answers need not be told.
 const STRAY: f64 = 0.01;
 
 /// What the contract says that `status` prints.
@@ -69,7 +69,7 @@ fn disagreement(view: &View<'_>, said: &Said) -> Option<String> {
     }
     let all = answers.values().sum();
     // As with a release, an answer in a hundred may be another's.
-    let served: BTreeSet<String> = answers.into_iter().filter(|(_, count)| share(*count, all) >= STRAY).map(|(version, _)| version).collect();
+    let served: BTreeSet<String> = answers.into_iter().filter(|(_, count)| share(*count, all) > STRAY).map(|(version, _)| version).collect();
     let list = |versions: &BTreeSet<String>| versions.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
     (served != said.serving).then(|| format!("it says that users are served {}; they were served {}", list(&said.serving), list(&served)))
 }

@@ -69,7 +69,7 @@ fn surveyed() -> What {
     let panel = |title: &str| Panel { file: "d.json".to_owned(), title: title.to_owned(), query: "up".to_owned(), series: 2, error: String::new() };
     What::Surveyed {
         alerts: vec![rule("A", "page"), rule("B", "ticket"), AlertRule { runbook_found: false, ..rule("C", "heartbeat") }],
-        panels: ["a", "b", "c", "d", "e"].map(panel).into(),
+        panels: ["a", "b", "c", "d", "e", "f", "g", "h", "i"].map(panel).into(),
         series: Some(2_000),
     }
 }
@@ -341,7 +341,7 @@ fn availability_counts_what_users_get() {
 fn wrong_scores_and_missing_scores_are_wrong() {
     for score in [Some(0.123), None] {
         let wrong = RequestResult::Answered { status: 200, version: Some("3".to_owned()), score, degraded: None };
-        assert_eq!(unmet(&with_results(|seq| seq < 70 * RATE && seq % 20 == 7, &wrong)), ["answers-correct", "kill-correct"], "{score:?}");
+        assert_eq!(unmet(&with_results(|seq| seq < 70 * RATE && seq % 10 == 7, &wrong)), ["answers-correct", "kill-correct"], "{score:?}");
     }
 }
 
@@ -465,7 +465,7 @@ fn what_prometheus_and_dashboards_hold_is_counted() {
     assert_eq!(survey(|alerts, _, _| alerts[1].error = "no such metric".to_owned()), ["alerts-loaded"]);
     // One dead query is what a break leaves, and what a share would pay for.
     assert_eq!(survey(|_, panels, _| panels[2].series = 0), ["dashboard-alive"]);
-    assert_eq!(survey(|_, panels, _| panels.truncate(4)), ["dashboard-alive"]);
+    assert_eq!(survey(|_, panels, _| panels.truncate(8)), ["dashboard-alive"]);
     assert_eq!(survey(|_, _, series| *series = Some(60_000)), ["series-budget"]);
     assert_eq!(survey(|_, _, series| *series = None), ["series-budget"]);
     // A restart may empty Prometheus.
@@ -485,6 +485,20 @@ fn slow_answers_fail_by_the_schedule_and_not_by_the_clock_of_the_server() {
         true
     });
     assert_eq!(unmet(&slow), ["answers-fast"]);
+}
+
+#[test]
+fn what_passes_with_less_room_than_the_reference_is_grey() {
+    let slower = changed(|event| {
+        if let What::Request { intended_ns, done_ns, .. } = &mut event.what {
+            *done_ns = *intended_ns + 100_000_000;
+        }
+        true
+    });
+    assert_eq!(verdicts(&slower)["answers-fast"], Verdict::Passed { grey: true });
+    let kill = seconds("kill");
+    let silent = with_answers(kill.start + 4..kill.start + 5, |result, _| *result = RequestResult::TimedOut);
+    assert_eq!(verdicts(&silent)["kill-gap"], Verdict::Passed { grey: true });
 }
 
 #[test]

@@ -106,6 +106,17 @@ pub(super) fn watched(name: &str, sent_ns: u64, done_ns: u64, outcome: &Outcome)
     added
 }
 
+/// Whether Prometheus has looked at every target of its list, or says that it cannot.
+pub(super) fn scraped(outcome: &Outcome) -> Result<(), String> {
+    plain(outcome)?;
+    let Outcome::Response { body, .. } = outcome else { return Ok(()) };
+    let waits = serde_json::from_str::<TargetsAnswer>(body).is_ok_and(|answer| {
+        let targets = &answer.data.active_targets;
+        targets.is_empty() || targets.iter().any(|target| target.health == "unknown")
+    });
+    if waits { Err("it has not looked at every target yet".to_owned()) } else { Ok(()) }
+}
+
 /// Prometheus' answer to `/api/v1/targets`, as far as the exam reads it.
 #[derive(Deserialize)]
 struct TargetsAnswer {
@@ -181,6 +192,19 @@ mod tests {
         let look = |body: &str| watched(TARGETS, 1, 2, &Outcome::Response { status: 200, body: body.to_owned(), truncated: false });
         assert!(matches!(&look(body)[0], What::Targets { targets } if targets[0].instance == "model-blue:8000" && targets[0].health == "up"));
         assert!(matches!(&look("{}")[..], [What::Watched { ok: false, .. }]));
+    }
+
+    #[test]
+    fn targets_count_as_looked_at_when_each_of_them_was() {
+        let said = |targets: &str| {
+            let body = format!(r#"{{"data":{{"activeTargets":[{targets}]}}}}"#);
+            scraped(&Outcome::Response { status: 200, body, truncated: false })
+        };
+        let target = |health: &str| format!(r#"{{"labels":{{}},"scrapeUrl":"http://a:1/metrics","health":"{health}","lastError":""}}"#);
+        assert!(said(&target("up")).is_ok() && said(&[target("up"), target("down")].join(",")).is_ok());
+        assert!(said("").is_err() && said(&[target("up"), target("unknown")].join(",")).is_err());
+        assert!(scraped(&Outcome::TimedOut).is_err());
+        assert!(scraped(&Outcome::Response { status: 200, body: "{".to_owned(), truncated: true }).is_ok(), "nobody waits for what cannot be read");
     }
 
     #[test]

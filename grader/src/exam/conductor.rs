@@ -99,17 +99,26 @@ impl Conductor<'_> {
         let request = self.submitted.inference(self.exercise, self.exam.timeout_ms);
         self.driver.tell(&Command::Traffic { request, rate_per_second: self.exam.rate_per_second }).await?;
         let phases = self.phases.clone();
+        let began = Instant::now();
         for (index, phase) in phases.iter().enumerate() {
             self.progress.step(format!("phase {} of {}: {}", index + 1, phases.len(), phase.title));
-            // A command that never ends costs what releases are asked, and nothing else.
-            if phase.runs_commands() && self.commands_took >= self.exam.commands() {
-                let why = format!("commands before it took {} s together", self.commands_took.as_secs());
+            if let Some(why) = self.too_late(phase, began.elapsed()) {
                 self.record(What::PhaseLeft { phase: phase.id.clone(), end: PhaseEnd::Skipped { why } }).await?;
                 continue;
             }
             self.phase(phase).await?;
         }
         self.driver.tell(&Command::StopTraffic).await
+    }
+
+    /// Why a phase is not held any more, if so. A command that never ends costs what releases are asked, and nothing else; a submission of which
+    /// nothing works need not be asked everything.
+    fn too_late(&self, phase: &Phase, took: Duration) -> Option<String> {
+        if phase.runs_commands() && self.commands_took >= self.exam.commands() {
+            return Some(format!("commands before it took {} s together", self.commands_took.as_secs()));
+        }
+        let took = took.saturating_sub(self.commands_took);
+        (took >= self.exam.cap()).then(|| format!("what was before it took {} s without its commands", took.as_secs()))
     }
 
     /// Holds a phase. A service of the platform that runs and does not do what it is asked for is kept from it by the submission, since
@@ -145,8 +154,15 @@ impl Conductor<'_> {
             }
         }
         // A while to come back, so that the next phase does not start in its shadow; whether it did is what entry conditions ask.
-        for role in roles {
-            self.ready_by(&role, Instant::now() + ENTRY).await.ok();
+        for role in &roles {
+            self.ready_by(role, Instant::now() + ENTRY).await.ok();
+        }
+        // What is ready is served by a balancer that has found it.
+        if !roles.is_empty() {
+            match self.champion_serves_by(Instant::now() + ENTRY).await {
+                Ok(_) | Err(ExamError::Platform(_)) => {}
+                Err(error) => return Err(error),
+            }
         }
         stepped.map(drop)
     }

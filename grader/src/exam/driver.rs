@@ -206,7 +206,7 @@ where
                 for what in answer::watched(&name, sent_ns, done_ns, &outcome) {
                     recorder.record_at(done_ns, what).await?;
                 }
-                let said = answer::plain(&outcome);
+                let said = if name == answer::TARGETS { answer::scraped(&outcome) } else { answer::plain(&outcome) };
                 seen.send_modify(|seen| {
                     seen.watched.insert(name, said);
                 });

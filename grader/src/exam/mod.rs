@@ -417,6 +417,8 @@ impl Sitting<'_> {
     /// Keeps what a replay is made of, where there will be one.
     async fn keep(&self, clock: Clock, recorder: &Recorder) -> Result<(), ExamError> {
         if let (Some(history), Some(shadow)) = (self.history, self.shadow()) {
+            // It has shown what it can, and might keep the shadow from answering.
+            self.environment.halt(&self.submitted.names()).await?;
             recording::keep_monitoring(history, &recording::monitoring(self.files, self.exercise, self.submitted))?;
             recording::take(self.environment, shadow, clock, recorder, history).await?;
         }
@@ -477,7 +479,7 @@ impl Conductor<'_> {
         }
         // Prometheus, if there is one, may not have looked at its targets yet.
         if !self.submitted.of_role("prometheus").is_empty() {
-            let looked = |seen: &Seen| seen.watched.contains_key(answer::TARGETS);
+            let looked = |seen: &Seen| seen.watched.get(answer::TARGETS).is_some_and(Result::is_ok);
             timeout_at(deadline, self.seen.wait_for(looked)).await.ok();
         }
         self.deployed().await

@@ -39,8 +39,12 @@ pub struct Exam {
     pub settle_seconds: u64,
     /// How many seconds all commands of a submission may take together: phases that would run one after that are not held.
     #[schemars(range(min = 60, max = 3_600))]
-    #[serde(default = "commands_seconds")]
+    #[serde(default = "an_hour")]
     pub commands_seconds: u64,
+    /// How many seconds the phases of a submission may take together, without its commands: what would begin after that is not held.
+    #[schemars(range(min = 60, max = 3_600))]
+    #[serde(default = "an_hour")]
+    pub cap_seconds: u64,
     /// What happens, in order.
     #[schemars(length(min = 1, max = 40))]
     pub phases: Vec<Phase>,
@@ -119,8 +123,8 @@ fn whole() -> f64 {
     1.0
 }
 
-/// What commands may take in an exam that does not say it: histories of before exams did can still be judged.
-fn commands_seconds() -> u64 {
+/// What an exam and its commands may take where it does not say it: histories of before exams did can still be judged.
+fn an_hour() -> u64 {
     3_600
 }
 
@@ -548,6 +552,11 @@ impl Exam {
         Duration::from_secs(self.commands_seconds)
     }
 
+    /// The most time that the phases take together without commands, but for the last of them.
+    pub fn cap(&self) -> Duration {
+        Duration::from_secs(self.cap_seconds)
+    }
+
     /// The least time that the phases take together.
     pub fn min(&self) -> Duration {
         self.phases.iter().map(Phase::min).sum()
@@ -574,7 +583,7 @@ mod tests {
             .replacen("id: slow-burn, title", "id: error-burst, title", 1)
             .replacen("id: dead-replica, title", "id: quiet, title", 1)
             .replacen("{signature: restart, seconds", "{signature: nap, seconds", 1)
-            .replacen("id: wrong-version, steady_after_seconds: 1", "id: outage, steady_after_seconds: 8", 1);
+            .replacen("id: wrong-version, steady_after_seconds: 3", "id: outage, steady_after_seconds: 8", 1);
         let said = refused(&text);
         for expected in [
             "no step shows the signature `drought`; known: dead-replica, restart, store-failing,",

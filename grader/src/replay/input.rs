@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::check::LATE_NS;
+use crate::check::noise;
 use crate::exam::{Blemish, Incident, QUIET, Replay};
 use crate::history::{History, Monitoring, What};
 
@@ -26,7 +26,7 @@ pub(super) fn write(history: &History, plan: &Replay, monitoring: &Monitoring, r
         "alertmanager": monitoring.alertmanager,
         "urgencies": monitoring.urgencies,
         "windows": windows,
-        "noise": noise(history),
+        "noise": noise(history).iter().map(|span| [ms(span.start), ms(span.end)]).collect::<Vec<_>>(),
         "traces": traces,
         "queries": queries,
         "limits": {},
@@ -57,23 +57,6 @@ fn windows(history: &History) -> Vec<Value> {
         });
     }
     windows
-}
-
-/// The seconds in which the driver was late: nothing healthy is taken from them.
-fn noise(history: &History) -> Vec<[u64; 2]> {
-    let late = history.events.iter().filter_map(|event| match &event.what {
-        What::Request { intended_ns, sent_ns, .. } if sent_ns.saturating_sub(*intended_ns) > LATE_NS => Some(ms(*intended_ns)..ms(*sent_ns)),
-        _ => None,
-    });
-    let mut spans: Vec<[u64; 2]> = Vec::new();
-    for span in late {
-        let (from, to) = (span.start.saturating_sub(1_000), span.end + 1_000);
-        match spans.last_mut() {
-            Some(last) if from <= last[1] => last[1] = last[1].max(to),
-            _ => spans.push([from, to]),
-        }
-    }
-    spans
 }
 
 fn incident(incident: &Incident) -> Value {

@@ -18,7 +18,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::check::{Exhibit, Figure, Judgement, Verdict, Window, judge, rules};
-use crate::history::{BreakRecord, History, What};
+use crate::history::{BreakRecord, History, Line, Notice, What};
 use crate::score::{Item, Outcome, Part, Score, own, score};
 
 pub use incidents::{Deadline, Episode, Fired, First, Lane, Message, Replayed, Scene, Standing};
@@ -203,6 +203,8 @@ impl Report {
                 _ => {}
             }
         }
+        let replayed = history.replay.iter().flatten();
+        notes.extend(replayed.filter_map(|line| if let Line::Notice(Notice { message }) = line { Some(clean(message)) } else { None }));
         if history.truncated {
             notes.push("the recording was cut off".to_owned());
         }

@@ -160,8 +160,9 @@ impl Maker<'_> {
         let Case { kind, id, file, files } = case;
         let expected = Expected { fails: file.fails, partly: Some(file.partly), score: None, refused: file.refused };
         let level = self.level(&files, &expected);
-        let is_perfect =
-            kind == CaseKind::Alternative && level == Level::Full && expected.fails.is_empty() && expected.partly.iter().all(BTreeSet::is_empty);
+        // What is replayed on the reference's exam is judged with the rest of that exam.
+        let is_whole = matches!(level, Level::Full | Level::Replay);
+        let is_perfect = kind == CaseKind::Alternative && is_whole && expected.fails.is_empty() && expected.partly.iter().all(BTreeSet::is_empty);
         let expected = Expected { score: is_perfect.then_some(100), ..expected };
         Cell { id: format!("{}/{id}", kind.name()), title: file.title, variant: Variant::reference(), level, files, expected }
     }

@@ -125,7 +125,7 @@ fn verdicts(page: &mut String, submissions: &[(&str, Vec<&Held<'_>>)]) {
 fn room(page: &mut String, rubric: &Rubric, runs: &[&Held<'_>]) {
     let _ = write!(
         page,
-        "\n## How far the reference stays from every threshold\n\nWorst of {} runs. Room: how many times worse it would have to be to fail; {MARGIN} is asked for. What misses it is marked.\n\n| | check | asked for | worst | room |\n|---|---|---|---|---|\n",
+        "\n## How far the reference stays from every threshold\n\nWorst of {} runs. Room: how many times worse it would have to be to fail; {MARGIN} is asked for, and {PLAYED_MARGIN} of what alerts do in days that are played, where deadlines allow for the windows that the field's rules have and no machine makes anything later. What misses it is marked.\n\n| | check | asked for | worst | room |\n|---|---|---|---|---|\n",
         runs.len()
     );
     for check in &rubric.checks {

@@ -542,6 +542,15 @@ impl Docker {
         Ok(complaints)
     }
 
+    /// Ends services of a submission at once; what will not end is no error.
+    pub async fn halt(&self, services: &[String]) -> Result<(), EnvironmentError> {
+        let running: Vec<Service> = self.services().await?.into_iter().filter(|service| services.contains(&service.name)).collect();
+        match self.stop_all(&running, 0).await {
+            Err(EnvironmentError::Api(error)) => self.refusable(Err(error)).await.map(drop),
+            halted => halted,
+        }
+    }
+
     /// Stops every container, all at once, and keeps them.
     pub async fn stop(&self) -> Result<(), EnvironmentError> {
         self.stop_all(&self.services().await?, GRACE).await

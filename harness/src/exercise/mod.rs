@@ -24,7 +24,7 @@ pub use manifest::{
     Alerts, Background, Break, Budget, Contract, Count, Difficulty, Distribution, Edit, EngineKind, ExerciseImage, Inference, Input, Manifest,
     Models, Parameter, PlatformService, Ready, ReleaseCommands, Role, VariantRule,
 };
-pub use past::{DIAGNOSIS_FILE, Day, Diagnosed, Past, Recorded, Wanted, diagnosed};
+pub use past::{DIAGNOSIS_FILE, Day, Diagnosed, Diagnosis, Past, Recorded, Wanted, diagnosed};
 pub use seed::{NoSeed, Population, Row, Seed, accounts, request_body, rows, shuffled};
 pub use variant::Variant;
 pub use variant_file::{VARIANT_FILE, VariantError, VariantFile};

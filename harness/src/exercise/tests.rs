@@ -317,6 +317,7 @@ fn the_schemas_in_docs_are_those_of_the_types() {
         ("case", document::schema::<CaseFile>()),
         ("compose", document::schema::<crate::compose::ComposeFile>()),
         ("past", document::schema::<Past>()),
+        ("diagnosis", document::schema::<Diagnosis>()),
     ] {
         let path = folder.join(format!("{name}.json"));
         if std::env::var_os("MODELDOWN_WRITE_SCHEMAS").is_some() {
@@ -351,7 +352,11 @@ fn a_case_that_is_wrong_names_every_place() {
     let case = "title: wrong\nfail: []\nedits: [{file: model/server.py, find: nowhere, replace: x}]\nwithout: [gone.txt]\n";
     std::fs::write(dir.join("cheats/always-half/case.yaml"), case).expect("writable");
     std::fs::write(dir.join("alternatives/fastapi/case.yaml"), case.replace("fail: []\n", "")).expect("writable");
+    let twice = case.replace("fail: []\n", "").replace("nowhere", "import").replace("without: [gone.txt]\n", "");
+    std::fs::create_dir(dir.join("cheats/twice")).expect("writable");
+    std::fs::write(dir.join("cheats/twice/case.yaml"), twice).expect("writable");
     let said = Case::all(&exercise).expect_err("it must be refused").to_string();
+    assert!(said.contains("cheats/twice/case.yaml:2:39: this text stands ") && !said.contains("twice/case.yaml:2:39: this text stands 0"), "{said}");
     for expected in [
         "cheats/always-half/case.yaml:2:1: unknown key `fail`",
         "alternatives/fastapi/case.yaml:2:39: this text stands 0 times in reference/model/server.py",

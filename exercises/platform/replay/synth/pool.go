@@ -11,8 +11,13 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 )
 
-// PoolEnough is how many seconds of healthy recording a quiet time should be made of.
-const PoolEnough = 60
+// PoolEnough is how many seconds of healthy recording a quiet time should be made of: at a scrape a second as many whole scrapes to
+// draw from, which the least even of metrics needs.
+const PoolEnough = 40
+
+// lead is how many rows at the start of a healthy window may tell of what was before it: a row is of the scrape up to a second after its
+// moment, and a counter's step in it began a second before that.
+const lead = 2
 
 // Pool are the rows to draw from for quiet time.
 type Pool struct {
@@ -37,7 +42,11 @@ func NewPool(t *Tape, in *wire.Input) *Pool {
 			if other.Kind != wire.Healthy || !alike(t, p.Present, rowsOf(t, w), rowsOf(t, other)) {
 				continue
 			}
-			for row := t.Row(other.FromMS); row < t.Row(other.ToMS); row++ {
+			own := rowsOf(t, other)
+			if !goesOn(in, other, t.StepMS) {
+				own.from += lead
+			}
+			for row := own.from; row < own.to; row++ {
 				if !noisy(t, in.Noise, row) && complete(t, p.Present, row) {
 					p.Rows = append(p.Rows, row)
 				}
@@ -52,6 +61,16 @@ func NewPool(t *Tape, in *wire.Input) *Pool {
 	}
 	best.Stray = strays(t, best)
 	return best
+}
+
+// goesOn says whether a healthy window begins where another ends: what was before it was healthy too.
+func goesOn(in *wire.Input, w wire.Window, stepMS int64) bool {
+	for _, other := range in.Windows {
+		if other.Kind == wire.Healthy && other.ToMS <= w.FromMS && w.FromMS-other.ToMS < stepMS {
+			return true
+		}
+	}
+	return false
 }
 
 func rowsOf(t *Tape, w wire.Window) rows { return rows{t.Row(w.FromMS), t.Row(w.ToMS)} }

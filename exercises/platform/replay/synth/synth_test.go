@@ -412,7 +412,7 @@ func TestDisturbedSecondsAreLeftOut(t *testing.T) {
 		}
 	}
 	// Rows begin 0.3 s after the full second here: row 49 reaches into the noise too.
-	if len(p.Pool.Rows) != 76 {
+	if len(p.Pool.Rows) != 76-lead {
 		t.Errorf("%d rows", len(p.Pool.Rows))
 	}
 }
@@ -477,8 +477,29 @@ func TestHealthyWindowsArePooledByState(t *testing.T) {
 		window("a", wire.Healthy, 10, 10, 50, 50).window("b", wire.Healthy, 120, 120, 160, 160).
 		window("after a release", wire.Healthy, 220, 220, 290, 290)
 	p := r.player(15 * time.Second)
-	if n := len(p.Pool.Rows); n != 80 {
+	if n := len(p.Pool.Rows); n != 80-2*lead {
 		t.Errorf("%d rows, want those of the first two windows", n)
+	}
+}
+
+// The first rows of a healthy window count what came before it, unless that was healthy too.
+func TestWhatWasBeforeAHealthyWindowIsNotHealthy(t *testing.T) {
+	failed := func(s int) float64 { return float64(20 * min(s, 50)) }
+	all := func(s int) float64 { return float64(50 * s) }
+	r := record().series(300, up, "__name__", "up").
+		series(300, all, "__name__", "requests_total", "code", "200").
+		series(300, failed, "__name__", "requests_total", "code", "500").
+		window("a", wire.Healthy, 50, 50, 90, 90).window("b", wire.Healthy, 90, 90, 100, 100)
+	p := r.player(15 * time.Second)
+	if n := len(p.Pool.Rows); n != 50-lead {
+		t.Errorf("%d rows, want all but the first %d", n, lead)
+	}
+	for _, row := range p.Pool.Rows {
+		for i := range p.Tape.Columns {
+			if c := &p.Tape.Columns[i]; c.Labels.Get("code") == "500" && c.Step[row] > 0 {
+				t.Errorf("row %d has failures of before", row)
+			}
+		}
 	}
 }
 

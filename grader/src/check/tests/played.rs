@@ -146,6 +146,26 @@ fn a_quiet_day_is_one_without_pages_and_with_few_tickets() {
     assert_eq!(verdict(&none, "quiet-day"), Verdict::Failed);
 }
 
+/// Quiet days are made of healthy stretches of several phases: where others disturbed most of these, nobody can say whose pages theirs are.
+#[test]
+fn a_quiet_day_of_disturbed_hours_is_held_against_nobody() {
+    let paged = replayed(|lines| lines.push(told(QUIET, false, 90.0, "page")));
+    let (from, to) = (seconds("pause").start * SECOND, seconds("pause").end * SECOND);
+    let counted = |used_ms: u64, others_ms: u64| {
+        let mut history = paged.clone();
+        let spent = |used_ms, busy_ms, others_ms| What::Spent { used_ms, of_ms: 4_000, busy_ms, others_ms, most: None, stolen_ms: 0 };
+        history.events.push(Event { at_ns: from, what: spent(800, 1_200, 0) });
+        history.events.push(Event { at_ns: to, what: spent(used_ms, 3_900, others_ms) });
+        history.events.push(Event { at_ns: to, what: What::Shown { signature: None, from_ns: from, steady_from_ns: from } });
+        history.events.sort_by_key(|event| event.at_ns);
+        verdict(&history, "quiet-day")
+    };
+    let Verdict::NotGraded { control } = counted(1_000, 2_900) else { panic!("it is graded") };
+    assert_eq!(control, "others disturbed 100 % of the time of which quiet days are made");
+    assert_eq!(counted(3_800, 100), Verdict::Failed, "it keeps the machine busy itself");
+    assert_eq!(counted(1_000, 100), Verdict::Failed, "nobody else does");
+}
+
 #[test]
 fn whoever_is_woken_is_not_flooded() {
     let pages =
@@ -279,11 +299,11 @@ fn what_was_not_shown_is_not_noticed() {
     assert_eq!(unmet(&skipped), ["alerts-resolve", "burn-noticed", "burst-paged", "outage-paged"]);
 }
 
-/// What `dashboard-moves`, of five incidents, makes of one whose panel was changed.
+/// What `dashboard-moves`, of six incidents, makes of one whose panel was changed.
 fn moves(change: impl FnOnce(&mut PanelLine)) -> bool {
     match verdict(&with_panel("latency", |_, panel| change(panel)), "dashboard-moves") {
         PASSED => true,
-        Verdict::Partial { share } if (share - 0.8).abs() < 1e-9 => false,
+        Verdict::Partial { share } if (share - 5.0 / 6.0).abs() < 1e-9 => false,
         other => panic!("{other:?}"),
     }
 }

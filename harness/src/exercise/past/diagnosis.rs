@@ -1,7 +1,8 @@
 //! `diagnosis.yaml`: what a candidate says of the day, and whether it is so.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Past;
@@ -10,6 +11,22 @@ use crate::exercise::Files;
 
 /// The file in the workspace.
 pub const DIAGNOSIS_FILE: &str = "diagnosis.yaml";
+
+/// What a `diagnosis.yaml` holds: an answer to each question, by the name that the brief gives it. Which are right is said by the day.
+#[derive(Debug, JsonSchema)]
+#[serde(transparent)]
+#[allow(dead_code, reason = "it is read answer by answer, so that a slip in one takes nothing from the others")]
+pub struct Diagnosis(BTreeMap<String, Answer>);
+
+/// One word or number; nothing where a question is left open.
+#[derive(Debug, JsonSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "see `Diagnosis`")]
+enum Answer {
+    Text(String),
+    Number(f64),
+    Open(()),
+}
 
 /// The most of an answer that is kept.
 const LONGEST: usize = 100;

@@ -16,7 +16,7 @@ use crate::document::{Document, Problem};
 
 pub use day::{Day, Recorded};
 use diagnosis::family;
-pub use diagnosis::{DIAGNOSIS_FILE, Diagnosed, Wanted, diagnosed};
+pub use diagnosis::{DIAGNOSIS_FILE, Diagnosed, Diagnosis, Wanted, diagnosed};
 
 /// The whole of `past.yaml`. The day is the one before the candidate's first, from midnight to midnight UTC.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
