@@ -150,8 +150,10 @@ impl Home {
     /// # Panics
     /// Where the engine does not answer.
     pub fn resources(&self) -> Vec<String> {
-        let Ok(owner) = std::fs::read_to_string(self.path("state/modeldown/owner")) else { return Vec::new() };
-        let filter = format!("label=modeldown.owner={}", owner.trim());
+        if !self.path("state/modeldown/owner").exists() {
+            return Vec::new();
+        }
+        let filter = self.ownership();
         let list = |kind: &[&str]| lines(&self.docker(kind.iter().copied().chain(["--filter", &filter])));
         let mut networks = list(&["network", "ls", "--quiet"]);
         let mut others: Vec<String> =
@@ -161,6 +163,15 @@ impl Home {
         }
         others.append(&mut networks);
         others
+    }
+
+    /// The engine's filter for what is this home's.
+    ///
+    /// # Panics
+    /// Where nothing ever was.
+    pub fn ownership(&self) -> String {
+        let owner = std::fs::read_to_string(self.path("state/modeldown/owner")).expect("there is one");
+        format!("label=modeldown.owner={}", owner.trim())
     }
 
     /// Whether the engine says of a network in which nothing is that something is in it. (One that it removes when it is asked was left behind.)
@@ -186,8 +197,7 @@ impl Home {
     /// # Panics
     /// Where there is none.
     pub fn container(&self, service: &str) -> String {
-        let owner = std::fs::read_to_string(self.path("state/modeldown/owner")).expect("there is one");
-        let owner = format!("label=modeldown.owner={}", owner.trim());
+        let owner = self.ownership();
         let service = format!("label=com.docker.compose.service={service}");
         lines(&self.docker(["ps", "--quiet", "--filter", &owner, "--filter", &service])).pop().expect("it runs")
     }

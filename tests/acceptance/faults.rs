@@ -7,6 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread::JoinHandle;
 
 use acceptance::{Cut, Home, PrivateEngine, checks_that, said};
+use grader::history::{History, What};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -62,8 +63,9 @@ impl<'a> Exam<'a> {
         let swept = self.home.harness().arg("gc").output().expect("it runs");
         assert!(swept.status.success(), "{}", said(&swept));
         assert!(self.home.resources().is_empty(), "{:?}", self.home.resources());
+        // One is kept of what the engine does not let go of.
         let left = std::fs::read_dir(self.home.path("state/modeldown/leases")).map_or(0, Iterator::count);
-        assert_eq!(left, 0, "leases are left: {stderr}");
+        assert!(left == 0 || said(&swept).contains("starting the engine anew helps"), "leases are left: {stderr}");
         let report = std::fs::read(out.join("report.json")).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
         Ended { code, stderr, report }
     }
@@ -197,6 +199,10 @@ fn a_starved_machine_costs_nobody_a_point() {
         drop(hog.wait());
     }
     assert!(checks_that(&ended.report, "failed").is_empty(), "{}\n{:#}", ended.stderr, ended.report);
+    // They did what they are for: others had the machine, which the history says.
+    let history = History::read(&out.join("history")).expect("it is whole");
+    let most = history.events.iter().filter_map(|event| if let What::Spent { others_ms, .. } = &event.what { Some(*others_ms) } else { None }).max();
+    assert!(most.is_some_and(|most| most > 200), "{most:?} ms of others at most");
 }
 
 #[test]

@@ -106,6 +106,12 @@ fn an_exercise_that_is_wrong_is_the_operator_s() {
     std::fs::write(&file, text).expect("writable");
     let listed = home.command("harness").arg("list").arg("--exercises").arg(&exercises).output().expect("it runs");
     refused(&listed, 2, &["exercise.yaml:4:9: ", "known: docker", "exercise.yaml:6:12: "]);
+    std::fs::copy(repository().join("exercises/model-down/exercise.yaml"), &file).expect("writable");
+    let broken = exercises.join("model-down/breaks/alias-forgotten.yaml");
+    let text = std::fs::read_to_string(&broken).expect("readable").replace("\nfails: [", "\nfails: [nobody-checks, ");
+    std::fs::write(&broken, text).expect("writable");
+    let listed = home.command("grader").args(["selftest", "model-down", "--list", "--exercises"]).arg(&exercises).output().expect("it runs");
+    refused(&listed, 2, &["breaks/alias-forgotten.yaml:6:9: there is no check `nobody-checks`", "known: answers-available"]);
 }
 
 #[test]

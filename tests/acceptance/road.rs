@@ -7,12 +7,15 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use acceptance::{Home, apply_reference, checks_that, docker, lines, repository, said};
+use harness::images::BASE;
 use serde_json::Value;
 
 use crate::selftest;
 
 /// A seed that is always the same.
 const SEED: &str = "acme-1";
+/// The most that the history of an exam may hold on disk, in bytes.
+const HISTORY: u64 = 20 << 20;
 
 #[test]
 fn from_start_to_a_report_of_100() {
@@ -133,8 +136,32 @@ fn the_day_before_survives(home: &Home, workspace: &Path) {
     let again = home.harness().args(["start", "model-down", "--dir"]).arg(workspace).output().expect("it runs");
     assert!(again.status.success() && said(&again).contains(lease["past"].as_str().expect("it has one")), "{}", said(&again));
     is_found(home, workspace, errors);
-    let volume = lines(&docker(["volume", "inspect", "--format", "{{json .Labels}} {{json .Options}}", &format!("{project}_modeldown-past")]));
-    assert!(!volume.concat().contains(SEED), "{volume:?}");
+    nothing_beside_the_files_tells(home, workspace, &format!("{project}_modeldown-past"));
+}
+
+/// What the engine knows of containers, networks, volumes and images, what stands in blocks about themselves, and `.env` say neither what is
+/// broken nor by which seed. (What files of the workspace say is looked at where they are rendered.)
+fn nothing_beside_the_files_tells(home: &Home, workspace: &Path, past: &str) {
+    let breaks = std::fs::read_dir(repository().join("exercises/model-down/breaks")).expect("readable").flatten();
+    let breaks = breaks.map(|file| file.path().file_stem().expect("it has one").to_string_lossy().into_owned());
+    let secrets: Vec<String> = breaks.chain([SEED.to_owned()]).collect();
+    let of_home = |kind: &[&str]| lines(&home.docker(kind.iter().copied().chain(["--filter", &home.ownership()])));
+    let containers = of_home(&["ps", "--all", "--quiet"]);
+    let known = [&containers[..], &of_home(&["network", "ls", "--quiet"]), &of_home(&["volume", "ls", "--quiet"])].concat();
+    assert!(known.iter().any(|one| one == past), "{past} in {known:?}");
+    let mut said: Vec<(String, String)> = known.iter().map(|one| (one.clone(), lines(&docker(["inspect", one])).concat())).collect();
+    let format = ["inspect", "--format", "{{.Image}}"].into_iter();
+    for image in lines(&docker(format.chain(containers.iter().map(String::as_str)))) {
+        said.push((image.clone(), lines(&docker(["history", "--no-trunc", "--format", "{{.CreatedBy}} {{.Comment}}", &image])).concat()));
+    }
+    let blocks = docker(["run", "--rm", "--network", "none", "--volume", &format!("{past}:/past:ro"), BASE, "sh", "-c", "cat /past/*/meta.json"]);
+    assert!(lines(&blocks).concat().contains("ulid"), "there are no blocks");
+    said.push(("blocks".to_owned(), lines(&blocks).concat()));
+    said.push((".env".to_owned(), std::fs::read_to_string(workspace.join(".env")).expect("there is one")));
+    for secret in &secrets {
+        let telling = said.iter().find(|(_, text)| text.contains(secret.as_str()));
+        assert!(telling.is_none(), "{} says {secret}", telling.map_or("", |(what, _)| what));
+    }
 }
 
 /// The whole answer of a published port.
@@ -169,6 +196,8 @@ fn the_report_is_as_described(out: &Path, report: &Value) {
         assert!(std::fs::metadata(out.join(file)).is_ok_and(|file| file.len() > 0), "{file}");
     }
     assert_eq!(checks_that(report, "passed").len(), report["checks"].as_array().map_or(0, Vec::len));
+    let sizes = std::fs::read_dir(out.join("history")).expect("readable").flatten().map(|file| file.metadata().expect("it is there").len());
+    assert!(sizes.sum::<u64>() < HISTORY, "the history is larger than {HISTORY} bytes");
 }
 
 fn judging_again_says_the_same(home: &Home, out: &Path) {

@@ -92,6 +92,24 @@ fn what_is_not_there_is_named() {
 }
 
 #[test]
+fn shards_are_the_whole_and_nothing_twice() {
+    let home = Home::new();
+    let listed = |options: &[&str]| -> Vec<String> {
+        let output = selftest(&home, "model-down", &[&["--list"], options].concat());
+        let list: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)));
+        list["cells"].as_array().expect("a list").iter().map(|cell| cell["id"].as_str().expect("it has one").to_owned()).collect()
+    };
+    let mut parts: Vec<String> = ["1/3", "2/3", "3/3"].iter().flat_map(|shard| listed(&["--shard", shard])).collect();
+    let mut whole = listed(&[]);
+    assert!(listed(&["--shard", "2/3"]).len() > whole.len() / 4, "{parts:?}");
+    parts.sort();
+    whole.sort();
+    assert_eq!(parts, whole);
+    let wrong = selftest(&home, "model-down", &["--shard", "4/3"]);
+    assert!(wrong.status.code() == Some(2) && said(&wrong).contains("such as 2/3"), "{}", said(&wrong));
+}
+
+#[test]
 #[ignore = "two and a half hours; `make test-all` runs it"]
 fn everything_agrees() {
     agree(&Home::new(), &[]);
