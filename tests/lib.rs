@@ -165,6 +165,15 @@ impl Home {
         others
     }
 
+    /// Shows that the engine has nothing of this home's.
+    ///
+    /// # Panics
+    /// Where it has.
+    pub fn is_clean(&self) {
+        let left = self.resources();
+        assert!(left.is_empty(), "{left:?}");
+    }
+
     /// The engine's filter for what is this home's.
     ///
     /// # Panics

@@ -1,13 +1,17 @@
 //! Manifests that Kustomize makes: a submission whose `manifests/` has a `kustomization.yaml` is what `kubectl kustomize` prints of it. It is
-//! rendered of the submission's own files and of nothing else: whatever could name a place elsewhere must name a file that is there.
+//! rendered of the submission's own files and of nothing else: whatever could name a place elsewhere must name a file that is there, and Kustomize
+//! reads every YAML file as it was understood here, written anew as JSON.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -21,9 +25,12 @@ use crate::submission::write_files;
 pub const RENDERED: &str = "`kubectl kustomize manifests`";
 /// What Kustomize takes a folder's instructions from.
 const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
-/// How long rendering may take, and how much may come of it.
+/// How long rendering may take, how much may come of it, and of how many objects and patches.
 const PATIENCE: Duration = Duration::from_secs(20);
-const MOST_BYTES: usize = 4 << 20;
+const MOST_BYTES: u64 = 1 << 20;
+const MOST_DOCUMENTS: usize = 120;
+/// How much memory it may ask for, in KiB: Go asks for much more than it uses.
+const MEMORY_KIB: u32 = 4 << 20;
 
 /// Why there are no manifests.
 #[derive(Debug, thiserror::Error)]
@@ -94,36 +101,81 @@ struct Replacement {
     targets: Option<Value>,
 }
 
-/// What Kustomize makes of a submission; nothing where it has no `kustomization.yaml`.
+/// What Kustomize makes of a submission; nothing where it has no `kustomization.yaml`. Whoever drops the future ends it.
 pub async fn render(files: &Files) -> Result<Option<String>, KustomizeError> {
     let wrong = |message: String| KustomizeError::Refused(Problems(vec![Problem::at(&format!("{MANIFESTS}/{}", NAMES[0]), "", 0, message)]));
     if !check(files).map_err(KustomizeError::Refused)? {
         return Ok(None);
     }
+    let own = understood(files).map_err(KustomizeError::Refused)?;
     let dir = tempfile::tempdir().map_err(KustomizeError::Tool)?;
-    let own: Files = files.iter().filter(|(path, _)| is_below(path)).map(|(path, content)| (path.clone(), content.clone())).collect();
     write_files(&own.into(), dir.path()).map_err(|error| KustomizeError::Tool(std::io::Error::other(error)))?;
-    let mut command = Command::new(program("kubectl").map_err(KustomizeError::Tool)?);
+    let mut command = Command::new("/bin/sh");
+    // Where a system knows no such limit, there is none.
+    let limited = format!("ulimit -v {MEMORY_KIB} 2>/dev/null; exec \"$0\" kustomize {MANIFESTS}");
+    command.arg("-c").arg(limited).arg(program("kubectl").map_err(KustomizeError::Tool)?);
     // It finds no other program, nobody's settings, and no way out.
     command.env_clear().env("PATH", "").env("HOME", dir.path()).env("HTTPS_PROXY", "127.0.0.1:9").env("HTTP_PROXY", "127.0.0.1:9");
-    command.current_dir(dir.path()).args(["kustomize", MANIFESTS]);
-    let Ok(ran) = timeout(PATIENCE, engine::run(command, None)).await else {
+    command.current_dir(dir.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().map_err(KustomizeError::Tool)?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let ran = async { tokio::try_join!(some(stdout), some(stderr), child.wait()) };
+    let Ok(ran) = timeout(PATIENCE, ran).await else {
         return Err(wrong(format!("Kustomize did not come to an end within {} s", PATIENCE.as_secs())));
     };
-    let output = ran.map_err(KustomizeError::Tool)?;
-    if !output.status.success() {
-        return Err(wrong(format!("Kustomize refuses it: {}", engine::tail(&output.stderr).replace(&*dir.path().to_string_lossy(), "."))));
-    }
-    if output.stdout.len() > MOST_BYTES {
+    let (rendered, complaint, status) = ran.map_err(KustomizeError::Tool)?;
+    if rendered.len() as u64 > MOST_BYTES {
         return Err(wrong(format!("Kustomize makes more than {} MiB of it", MOST_BYTES >> 20)));
     }
-    Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()))
+    // What a shell says of a program that it cannot run.
+    if matches!(status.code(), Some(126 | 127)) {
+        return Err(KustomizeError::Tool(std::io::Error::other(engine::tail(&complaint))));
+    }
+    if !status.success() {
+        return Err(wrong(format!("Kustomize refuses it: {}", engine::tail(&complaint).replace(&*dir.path().to_string_lossy(), "."))));
+    }
+    Ok(Some(String::from_utf8_lossy(&rendered).into_owned()))
+}
+
+/// What a stream has to say, and one byte more than the most; who goes on is not heard, and ends.
+async fn some(stream: Option<impl AsyncRead + Unpin>) -> std::io::Result<Vec<u8>> {
+    let mut said = Vec::new();
+    if let Some(stream) = stream {
+        stream.take(MOST_BYTES + 1).read_to_end(&mut said).await?;
+    }
+    Ok(said)
+}
+
+/// The files below `manifests/`, those of YAML as they are understood here: what another reader would make of them is nobody's concern.
+fn understood(files: &Files) -> Result<Files, Problems> {
+    let (mut own, mut problems, mut count) = (Files::new(), Vec::new(), 0);
+    for (path, content) in files.iter().filter(|(path, _)| is_below(path)) {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        if !NAMES.contains(&name) && !matches!(Path::new(name).extension().and_then(std::ffi::OsStr::to_str), Some("json" | "yaml" | "yml")) {
+            own.insert(path.clone(), content.clone());
+            continue;
+        }
+        match std::str::from_utf8(content).ok().map(|text| Document::parse_all(path, text)) {
+            None => problems.push(Problem::at(path, "", 0, "the file is not UTF-8 text")),
+            Some(Err(Problems(wrong))) => problems.extend(wrong),
+            Some(Ok(documents)) => {
+                count += documents.len();
+                let written: Vec<String> = documents.iter().map(|document| document.root.value().to_string()).collect();
+                own.insert(path.clone(), written.join("\n---\n").into_bytes());
+            }
+        }
+    }
+    if count > MOST_DOCUMENTS {
+        problems.push(Problem::at(MANIFESTS, "", 0, format!("at most {MOST_DOCUMENTS} objects and patches are allowed")));
+    }
+    if problems.is_empty() { Ok(own) } else { Err(Problems(problems)) }
 }
 
 /// Where a program is: what is run with an empty `PATH` must be found before.
 fn program(name: &str) -> std::io::Result<PathBuf> {
     let paths = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&paths).map(|path| path.join(name)).find(|path| path.is_file());
+    let is_program = |path: &PathBuf| path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0);
+    let found = std::env::split_paths(&paths).map(|path| path.join(name)).find(is_program);
     found.ok_or_else(|| std::io::Error::new(std::io::ErrorKind::NotFound, format!("no `{name}` in PATH")))
 }
 
@@ -152,7 +204,7 @@ struct Check<'a> {
     files: &'a Files,
     /// The folders that have instructions, and where these stand.
     folders: &'a BTreeMap<&'a str, &'a String>,
-    /// The folders that others take in: each once, so that what comes of them is no more than what they hold.
+    /// The folders that others take in: each once, so that nothing is multiplied by being taken in again and again.
     taken: BTreeSet<String>,
     problems: Vec<Problem>,
 }
@@ -240,12 +292,25 @@ mod tests {
             ("patch.yaml", ""),
             (
                 "base/kustomization.yml",
-                "resources: [./model.yaml]\nconfigMapGenerator: [{name: m, files: [rows=../rows.csv], literals: [URL=http://a]}]\n",
+                "resources: [./model.yaml]\nconfigMapGenerator: [{name: m, files: [rows=rows.csv], literals: [URL=http://a]}]\n",
             ),
             ("base/model.yaml", ""),
-            ("rows.csv", ""),
+            ("base/rows.csv", ""),
         ]);
         assert_eq!(check(&usual), Ok(true));
+    }
+
+    #[test]
+    fn kustomize_reads_what_was_understood_and_not_what_was_written() {
+        let hidden =
+            files(&[("kustomization.yaml", "resources: [a.yaml] #\u{2028}components: [../../elsewhere]\n"), ("a.yaml", "a: 1\n---\nb: [2]\n")]);
+        let own = understood(&hidden).expect("it is YAML");
+        assert_eq!(String::from_utf8_lossy(&own["manifests/kustomization.yaml"]), r#"{"resources":["a.yaml"]}"#);
+        assert_eq!(String::from_utf8_lossy(&own["manifests/a.yaml"]), "{\"a\":1}\n---\n{\"b\":[2]}");
+        let bomb = "a: &a [1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e]\n";
+        assert!(understood(&files(&[("a.yaml", bomb)])).expect_err("too many").to_string().contains("too many values"));
+        let many = "a: 1\n---\n".repeat(121);
+        assert!(understood(&files(&[("a.yaml", &many)])).expect_err("too many").to_string().contains("at most 120 objects"));
     }
 
     #[test]

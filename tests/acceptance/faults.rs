@@ -62,7 +62,7 @@ impl<'a> Exam<'a> {
         let stderr = self.said.take().and_then(|said| said.join().ok()).expect("it was read");
         let swept = self.home.harness().arg("gc").output().expect("it runs");
         assert!(swept.status.success(), "{}", said(&swept));
-        assert!(self.home.resources().is_empty(), "{:?}", self.home.resources());
+        self.home.is_clean();
         // One is kept of what the engine does not let go of.
         let left = std::fs::read_dir(self.home.path("state/modeldown/leases")).map_or(0, Iterator::count);
         assert!(left == 0 || said(&swept).contains("starting the engine anew helps"), "leases are left: {stderr}");

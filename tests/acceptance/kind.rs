@@ -76,7 +76,7 @@ impl Candidate {
 }
 
 /// A pod as `restricted` admits it.
-fn pod(image: &str, priority: &str) -> String {
+fn pod(image: &str, pull: &str, priority: &str) -> String {
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
@@ -87,6 +87,7 @@ fn pod(image: &str, priority: &str) -> String {
             "containers": [{
                 "name": "other",
                 "image": image,
+                "imagePullPolicy": pull,
                 "securityContext": { "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] } },
             }],
         },
@@ -154,14 +155,15 @@ fn a_cluster_comes_says_what_is_wrong_and_goes() {
     edit(&one, "      hostNetwork: true\n", "");
 
     // What a pod makes through the API, with whatever rights, is held to the same images.
-    for (image, priority, words) in [
-        ("modeldown/platform:stable", "", "a container's image is one of this exercise: modeldown/late-server"),
-        ("modeldown/late-server:stable", "system-cluster-critical", "a pod has no `priorityClassName`"),
+    for (image, pull, priority, words) in [
+        ("modeldown/platform:stable", "Never", "", "a container's image is one of this exercise: modeldown/late-server"),
+        ("modeldown/late-server:another", "Always", "", "a container has `imagePullPolicy: Never`"),
+        ("modeldown/late-server:stable", "Never", "system-cluster-critical", "a pod has no `priorityClassName`"),
     ] {
-        let made = candidate.kubectl_with(&one, &["create", "--dry-run=server", "--filename", "-"], &pod(image, priority));
+        let made = candidate.kubectl_with(&one, &["create", "--dry-run=server", "--filename", "-"], &pod(image, pull, priority));
         assert!(!made.status.success() && said(&made).contains(words), "{}", said(&made));
     }
-    let made = candidate.kubectl_with(&one, &["create", "--dry-run=server", "--filename", "-"], &pod("modeldown/late-server:stable", ""));
+    let made = candidate.kubectl_with(&one, &["create", "--dry-run=server", "--filename", "-"], &pod("modeldown/late-server:stable", "Never", ""));
     assert!(made.status.success(), "{}", said(&made));
 
     // What Kustomize makes of the submission's own files is applied, and held to the same rules.
@@ -171,7 +173,7 @@ fn a_cluster_comes_says_what_is_wrong_and_goes() {
     assert!(rendered.status.success() && !said(&rendered).contains("Not every service"), "{}", said(&rendered));
     let annotated = ["--namespace", "parcels", "get", "deployment", "model", "--output", "jsonpath={.metadata.annotations.made-by}"];
     assert_eq!(lines(&candidate.kubectl(&one, &annotated)), ["kustomize"]);
-    let patch = "patches: [{patch: '[{op: add, path: /spec/template/spec/hostNetwork, value: true}]', target: {kind: Deployment}}]\n";
+    let patch = r#"patches: [{patch: '[{"op": "add", "path": "/spec/template/spec/hostNetwork", "value": true}]', target: {kind: Deployment}}]"#;
     std::fs::write(&kustomization, format!("resources: [model.yaml]\n{patch}")).expect("writable");
     let refused = candidate.harness(&["start", "parcels"], &one);
     let words = "`kubectl kustomize manifests`:";

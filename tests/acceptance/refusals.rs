@@ -41,7 +41,7 @@ fn a_compose_file_that_breaks_the_rules_lists_everything() {
     refused(&run(&home, &folder), 3, &["compose.yaml:27:12", "`nginx` is not an image", "compose.yaml:31:9: `/var/run/docker.sock"]);
     let started = home.harness().args(["start", "model-down", "--dir"]).arg(&folder).output().expect("it runs");
     refused(&started, 3, &["`nginx` is not an image", "nothing was started"]);
-    assert!(home.resources().is_empty(), "{:?}", home.resources());
+    home.is_clean();
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn a_submission_that_does_not_build_is_the_submission_s() {
     let folder = workspace(&home, |_| {});
     std::fs::write(folder.join("model/Dockerfile"), "FROM modeldown/python\nCOPY nowhere.py /app/\n").expect("writable");
     refused(&run(&home, &folder), 3, &["does not build", "nowhere.py"]);
-    assert!(home.resources().is_empty(), "{:?}", home.resources());
+    home.is_clean();
 }
 
 #[test]

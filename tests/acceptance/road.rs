@@ -49,7 +49,7 @@ fn from_start_to_a_report_of_100() {
     assert_eq!(still, running);
     let stopped = home.harness().args(["stop", "--remove", "--dir"]).arg(&workspace).output().expect("it runs");
     assert!(stopped.status.success(), "{}", said(&stopped));
-    assert!(home.resources().is_empty(), "{:?}", home.resources());
+    home.is_clean();
     assert!(workspace.join("model/app.py").is_file());
 }
 

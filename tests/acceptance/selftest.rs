@@ -42,7 +42,7 @@ pub(crate) fn samples(home: &Home, history: &Path) {
 fn breaks_fail_what_they_say() {
     let home = Home::new();
     let told = agree(&home, &[GROUP]);
-    assert!(home.resources().is_empty(), "{:?}", home.resources());
+    home.is_clean();
     let report = PathBuf::from(told[0]["report"].as_str().expect("a path"));
     browser::shows(&home, &report, &["The fraud model is down", "Not passed", "What is open", "not repaired", "<svg", "grader judge history"]);
 }
@@ -63,7 +63,7 @@ fn the_template_is_proven_and_nothing_is_recorded_twice() {
     let options = ["--page", page.to_str().expect("it is UTF-8")];
     let first = selftest(&home, "warm-up", &[&kinds[..], &options].concat());
     assert_eq!(first.status.code(), Some(0), "{}", said(&first));
-    assert!(home.resources().is_empty(), "{:?}", home.resources());
+    home.is_clean();
     let again = selftest(&home, "warm-up", &kinds);
     assert_eq!(again.stdout, first.stdout, "{}", said(&again));
     let page = std::fs::read_to_string(page).expect("it was written");

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use super::view::Spent;
 use super::{View, ms, percent, share};
 use crate::exam::Exam;
 use crate::history::{History, Line, Missing, What};
@@ -51,35 +52,40 @@ pub(crate) enum Control {
     Canary,
     /// What the exam recorded was replayed.
     Replayed,
+    /// Others left the machine alone in most of the time of which quiet days are made. Without it nothing is held against a submission.
+    Undisturbed,
 }
 
 /// Every control of what users are served.
 pub(super) const SERVED: &[Control] = &[Control::Schedule, Control::Punctuality];
 /// Every control of what reaches the pager.
 pub(super) const PAGED: &[Control] = &[Control::Punctuality, Control::Canary];
-/// Every control of what the replay came to.
+/// Every control of what the replay says of rules and routes.
 pub(super) const REPLAYED: &[Control] = &[Control::Punctuality, Control::Replayed];
+/// Every control of what happens in days that are played.
+pub(super) const PLAYED: &[Control] = &[Control::Punctuality, Control::Replayed, Control::Undisturbed];
 /// Every control of what the replay shows only because of an incident.
-pub(super) const CAUSED: &[Control] = &[Control::Calm, Control::Replayed];
+pub(super) const CAUSED: &[Control] = &[Control::Calm, Control::Replayed, Control::Undisturbed];
+
+/// The counts of an exam, each with the time that it is of: that since the one before it.
+fn counts(history: &History) -> impl Iterator<Item = (Range<u64>, Spent<'_>)> {
+    let mut last_ns = 0;
+    history.events.iter().filter_map(move |event| {
+        let spent = Spent::of(&event.what)?;
+        Some((std::mem::replace(&mut last_ns, event.at_ns)..event.at_ns, spent))
+    })
+}
 
 /// The stretches of an exam in which the driver was late or others crowded the machine, in order and apart: nothing healthy is taken from them.
 pub(crate) fn noise(history: &History) -> Vec<Range<u64>> {
-    let mut counted_ns = 0;
-    let mut spans: Vec<Range<u64>> = history
-        .events
-        .iter()
-        .filter_map(|event| match &event.what {
-            What::Request { intended_ns, sent_ns, .. } if sent_ns.saturating_sub(*intended_ns) > LATE_NS => {
-                Some(intended_ns.saturating_sub(AROUND_NS)..sent_ns + AROUND_NS)
-            }
-            What::Spent { of_ms, busy_ms, others_ms, stolen_ms, .. } => {
-                // A count is of the time since the one before it.
-                let since = std::mem::replace(&mut counted_ns, event.at_ns)..event.at_ns;
-                is_crowded(part(*busy_ms, *of_ms), part(*others_ms, *of_ms), part(*stolen_ms, *of_ms)).then_some(since)
-            }
-            _ => None,
-        })
-        .collect();
+    let late = history.events.iter().filter_map(|event| match &event.what {
+        What::Request { intended_ns, sent_ns, .. } if sent_ns.saturating_sub(*intended_ns) > LATE_NS => {
+            Some(intended_ns.saturating_sub(AROUND_NS)..sent_ns + AROUND_NS)
+        }
+        _ => None,
+    });
+    let crowded = counts(history).filter(|(_, spent)| is_crowded(spent)).map(|(span, _)| span);
+    let mut spans: Vec<Range<u64>> = late.chain(crowded).collect();
     spans.sort_by_key(|span| span.start);
     let mut apart: Vec<Range<u64>> = Vec::new();
     for span in spans {
@@ -91,27 +97,27 @@ pub(crate) fn noise(history: &History) -> Vec<Range<u64>> {
     apart
 }
 
-/// Whether others leave a submission too little of the machine, by their shares of the processors' time.
-fn is_crowded(busy: f64, others: f64, stolen: f64) -> bool {
-    (busy > BUSY && others > OTHERS) || stolen > STOLEN
+/// Whether others leave a submission too little of the machine.
+fn is_crowded(spent: &Spent<'_>) -> bool {
+    (part(spent.busy, spent.of) > BUSY && part(spent.others, spent.of) > OTHERS) || part(spent.stolen, spent.of) > STOLEN
 }
 
-/// Why days that are played of what was healthy say nothing against a submission, if so: it was disturbed, and not by the submission.
+/// Why days that are played of what was healthy say nothing against a submission, if so: others crowded most of it, and it did not.
 fn disturbed(history: &History) -> Option<String> {
     let shown = history.events.iter().filter_map(|event| match &event.what {
         What::Shown { signature: None, from_ns, .. } => Some(*from_ns..event.at_ns),
         _ => None,
     });
     let healthy: Vec<Range<u64>> = shown.collect();
-    let noise = noise(history);
-    let within = |span: &Range<u64>| -> u64 { noise.iter().map(|noisy| noisy.end.min(span.end).saturating_sub(noisy.start.max(span.start))).sum() };
-    let (lost, all) = healthy.iter().fold((0, 0), |(lost, all), span| (lost + within(span), all + (span.end - span.start)));
-    let (used, of) = history.events.iter().fold((0, 0), |(used, of), event| match &event.what {
-        What::Spent { used_ms, of_ms, .. } if healthy.iter().any(|span| span.contains(&event.at_ns)) => (used + used_ms, of + of_ms),
-        _ => (used, of),
-    });
-    (part(lost, all) > 1.0 - UNDISTURBED && part(used, of) <= OWN_DOING)
-        .then(|| format!("others disturbed {} of the time of which quiet days are made", percent(part(lost, all))))
+    let within = |span: &Range<u64>| -> u64 { healthy.iter().map(|one| one.end.min(span.end).saturating_sub(one.start.max(span.start))).sum() };
+    let (mut lost, mut used, mut of) = (0, 0, 0);
+    for (span, spent) in counts(history).filter(|(span, _)| within(span) > 0) {
+        lost += if is_crowded(&spent) { within(&span) } else { 0 };
+        (used, of) = (used + spent.used, of + spent.of);
+    }
+    let lost = part(lost, healthy.iter().map(|span| span.end - span.start).sum());
+    (lost > 1.0 - UNDISTURBED && part(used, of) <= OWN_DOING)
+        .then(|| format!("others crowded the machine in {} of the time of which quiet days are made", percent(lost)))
 }
 
 /// Why a phase says nothing at all, if so.
@@ -126,7 +132,7 @@ pub(super) fn broken(controls: &[Control], history: &History, view: &View<'_>, e
         Control::Schedule if is_its_own_doing(view) => None,
         Control::Schedule => schedule(view, exam),
         Control::Canary => canary(view),
-        Control::Punctuality => None,
+        Control::Punctuality | Control::Undisturbed => None,
         Control::Calm => held_up(view, exam),
     })
 }
@@ -134,7 +140,7 @@ pub(super) fn broken(controls: &[Control], history: &History, view: &View<'_>, e
 /// Why a phase says nothing against a submission, if so.
 pub(super) fn hindrance(controls: &[Control], history: &History, view: &View<'_>, exam: &Exam) -> Option<String> {
     let is_asked = controls.contains(&Control::Punctuality) && !is_short(view);
-    let of_days = || if controls.contains(&Control::Replayed) { disturbed(history) } else { None };
+    let of_days = || if controls.contains(&Control::Undisturbed) { disturbed(history) } else { None };
     is_asked.then(|| held_up(view, exam)).flatten().or_else(of_days)
 }
 
@@ -157,7 +163,7 @@ fn held_up(view: &View<'_>, exam: &Exam) -> Option<String> {
 /// The count in which others left a submission the least.
 fn crowded(view: &View<'_>) -> Option<String> {
     let shares = view.spent().map(|spent| (part(spent.busy, spent.of), part(spent.others, spent.of), spent.most));
-    let crowded = shares.filter(|(busy, others, _)| is_crowded(*busy, *others, 0.0));
+    let crowded = shares.filter(|(busy, others, _)| *busy > BUSY && *others > OTHERS);
     if let Some((busy, others, most)) = crowded.max_by(|(_, one, _), (_, other, _)| one.total_cmp(other)) {
         let most = most.map(|most| format!(", above all `{most}`")).unwrap_or_default();
         return Some(format!(

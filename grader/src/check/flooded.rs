@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::played::Played;
-use super::{Control, Evidence, Figure, Finding, Judge, REPLAYED, View, share};
+use super::{Control, Evidence, Figure, Finding, Judge, PLAYED, View, share};
 use crate::exam::Receiver;
 
 /// How often someone may be reminded of what goes on, in seconds: Alertmanager's own default.
@@ -25,7 +25,7 @@ impl Judge for Flooded {
     }
 
     fn controls(&self) -> &'static [Control] {
-        REPLAYED
+        PLAYED
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {

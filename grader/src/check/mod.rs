@@ -46,7 +46,7 @@ use serde::{Deserialize, Serialize};
 use crate::exam::Exam;
 use crate::history::{History, PhaseRecord, Phases, What};
 pub(crate) use control::noise;
-use control::{CAUSED, Control, PAGED, REPLAYED, SERVED};
+use control::{CAUSED, Control, PAGED, PLAYED, REPLAYED, SERVED};
 pub(crate) use played::{Played, Told, Trace, said};
 pub(crate) use view::View;
 

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::played::{Played, said};
-use super::{Control, Evidence, Finding, Judge, REPLAYED, View, share};
+use super::{Control, Evidence, Finding, Judge, PLAYED, View, share};
 
 /// When an incident is over its alerts end.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -26,7 +26,7 @@ impl Judge for Resolved {
     }
 
     fn controls(&self) -> &'static [Control] {
-        REPLAYED
+        PLAYED
     }
 
     fn incidents(&self) -> Vec<&str> {

@@ -24,7 +24,8 @@ pub struct Restored {
 
 impl Judge for Restored {
     fn expected(&self) -> String {
-        format!("{} s after everything was restarted the champion answers, {} of requests from then on", self.within_seconds, percent(self.at_least))
+        let (seconds, least) = (self.within_seconds, percent(self.at_least));
+        format!("{seconds} s after everything was restarted the champion answers {least} of requests, all features in it or saying that they are not")
     }
 
     fn controls(&self) -> &'static [Control] {

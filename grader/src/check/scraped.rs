@@ -3,12 +3,11 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Control, Evidence, Finding, Judge, SERVED, View, percent, share};
+use super::{Control, Evidence, Finding, Judge, SERVED, View, ms, percent, share};
 use crate::history::{Target, What};
 
-/// The share of looks at which a target must be up, but for one: one missed scrape is not a lost replica.
+/// The share of looks at which a target must be up.
 const UP_SHARE: f64 = 0.9;
-const MISSED: usize = 1;
 
 /// Prometheus scrapes every replica, often enough.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -41,12 +40,16 @@ impl Judge for Scraped {
         let Some((last, targets)) = looks.last() else {
             return Finding::new(false, false, "Prometheus did not say what it scrapes".to_owned());
         };
+        let seconds = ms(view.window().end.saturating_sub(settled_ns)) / 1e3;
         let mut said = Vec::new();
         let mut missing = replicas.is_empty();
         for (service, addresses) in &replicas {
             let up = looks.iter().filter(|(_, targets)| targets.iter().any(|target| is_of(target, service, addresses) && self.is_fine(target)));
             let up = up.count();
-            let is_missed_once = up > 0 && looks.len() - up <= MISSED;
+            // One missed scrape is not a lost replica: until the next, every look shows it.
+            let interval = targets.iter().find(|target| is_of(target, service, addresses)).map_or(0, |target| target.interval_ms);
+            let missed_once = ms(interval * 1_000_000) / 1e3 * share(looks.len(), 1) / seconds.max(1.0);
+            let is_missed_once = up > 0 && share(looks.len() - up, 1) <= missed_once.max(1.0);
             let up = share(up, looks.len());
             if up >= UP_SHARE || is_missed_once {
                 said.push(format!("`{service}` was up {} of the time", percent(up)));

@@ -448,6 +448,10 @@ fn a_restart_must_bring_the_champion_back() {
     assert!(unmet(&slow).is_empty());
     let too_slow = with_answers(restart.start..restart.start + 24, |result, _| *result = RequestResult::TimedOut);
     assert_eq!(unmet(&too_slow), ["restart-restored"]);
+    // An answer without the feature store is one where it says so.
+    let defaulted = |said: bool| with_answers(restart.start + 1..restart.end, |result, _| *result = answer(4, DEFAULTED, said));
+    assert!(unmet(&defaulted(true)).is_empty());
+    assert_eq!(unmet(&defaulted(false)), ["restart-restored"]);
 }
 
 #[test]
@@ -653,6 +657,19 @@ fn a_target_that_is_down_absent_or_rarely_scraped_is_not_scraped() {
     let by_address = targets(&|targets| targets[1].scrape_url = "http://10.0.0.11:8000/metrics".to_owned());
     assert!(unmet(&by_address).is_empty());
     assert_eq!(unmet(&targets(&Vec::clear)), ["kill-seen", "replicas-scraped"]);
+    // One scrape that is missed shows until the next.
+    let down_for = |seconds: u64| {
+        changed(|event| {
+            if let What::Targets { targets } = &mut event.what
+                && (15 * SECOND..(15 + seconds) * SECOND).contains(&event.at_ns)
+            {
+                "down".clone_into(&mut targets[1].health);
+            }
+            true
+        })
+    };
+    assert!(unmet(&down_for(4)).is_empty());
+    assert_eq!(unmet(&down_for(12)), ["replicas-scraped"]);
 }
 
 #[test]

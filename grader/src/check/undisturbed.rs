@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::played::Played;
-use super::{Control, Evidence, Finding, Judge, REPLAYED, View};
+use super::{Control, Evidence, Finding, Judge, PLAYED, View};
 use crate::exam::{QUIET, Receiver};
 use crate::history::{Notification, NotifiedAlert};
 
@@ -22,7 +22,7 @@ impl Judge for Undisturbed {
     }
 
     fn controls(&self) -> &'static [Control] {
-        REPLAYED
+        PLAYED
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {

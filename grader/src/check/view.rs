@@ -167,10 +167,9 @@ impl<'a> View<'a> {
                 if is_over {
                     return None;
                 }
-                let What::Spent { used_ms, of_ms, busy_ms, others_ms, most, stolen_ms } = &event.what else { return Some(None) };
+                let Some(spent) = Spent::of(&event.what) else { return Some(None) };
                 is_over = event.at_ns >= window.end;
-                let (used, of, busy, others, stolen) = (*used_ms, *of_ms, *busy_ms, *others_ms, *stolen_ms);
-                Some((event.at_ns >= window.start).then_some(Spent { used, of, busy, others, most: most.as_deref(), stolen }))
+                Some((event.at_ns >= window.start).then_some(spent))
             })
             .flatten()
     }
@@ -233,6 +232,15 @@ pub(crate) struct Spent<'a> {
     pub(crate) others: u64,
     pub(crate) most: Option<&'a str>,
     pub(crate) stolen: u64,
+}
+
+impl<'a> Spent<'a> {
+    /// What a count says; nothing where an event is none.
+    pub(super) fn of(what: &'a What) -> Option<Self> {
+        let What::Spent { used_ms, of_ms, busy_ms, others_ms, most, stolen_ms } = what else { return None };
+        let (used, of, busy, others, stolen) = (*used_ms, *of_ms, *busy_ms, *others_ms, *stolen_ms);
+        Some(Self { used, of, busy, others, most: most.as_deref(), stolen })
+    }
 }
 
 /// Latencies in microseconds, to three digits.

@@ -102,23 +102,13 @@ impl Conductor<'_> {
         let began = Instant::now();
         for (index, phase) in phases.iter().enumerate() {
             self.progress.step(format!("phase {} of {}: {}", index + 1, phases.len(), phase.title));
-            if let Some(why) = self.too_late(phase, began.elapsed()) {
+            if let Some(why) = self.exam.too_late(phase, began.elapsed(), self.commands_took) {
                 self.record(What::PhaseLeft { phase: phase.id.clone(), end: PhaseEnd::Skipped { why } }).await?;
                 continue;
             }
             self.phase(phase).await?;
         }
         self.driver.tell(&Command::StopTraffic).await
-    }
-
-    /// Why a phase is not held any more, if so. A command that never ends costs what releases are asked, and nothing else; a submission of which
-    /// nothing works need not be asked everything.
-    fn too_late(&self, phase: &Phase, took: Duration) -> Option<String> {
-        if phase.runs_commands() && self.commands_took >= self.exam.commands() {
-            return Some(format!("commands before it took {} s together", self.commands_took.as_secs()));
-        }
-        let took = took.saturating_sub(self.commands_took);
-        (took >= self.exam.cap()).then(|| format!("what was before it took {} s without its commands", took.as_secs()))
     }
 
     /// Holds a phase. A service of the platform that runs and does not do what it is asked for is kept from it by the submission, since
@@ -157,7 +147,7 @@ impl Conductor<'_> {
         for role in &roles {
             self.ready_by(role, Instant::now() + ENTRY).await.ok();
         }
-        // What is ready is served by a balancer that has found it.
+        // Ready is not served yet: a balancer that has lost all of them must find one again.
         if !roles.is_empty() {
             match self.champion_serves_by(Instant::now() + ENTRY).await {
                 Ok(_) | Err(ExamError::Platform(_)) => {}

@@ -11,7 +11,7 @@ use rand_chacha::rand_core::Rng;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// The longest hold of the exam at home, in seconds: a little longer than the slowest scrape that is allowed.
+/// The longest hold of the exam at home, in seconds: twice the slowest scrape that is allowed.
 const HOLD_AT_HOME: u64 = 20;
 
 /// The whole of `exam.yaml`.
@@ -428,6 +428,10 @@ impl Exam {
     /// What a schema cannot say, each with the JSON pointer of the place.
     fn contradictions(&self) -> Vec<(String, String)> {
         let mut found = Vec::new();
+        if self.cap() < self.min() {
+            let message = format!("the cap of {} s is below the {} s that the phases take at least", self.cap_seconds, self.min().as_secs());
+            found.push(("/cap_seconds".to_owned(), message));
+        }
         if self.unseen_rows >= self.rows {
             found.push(("/unseen_rows".to_owned(), format!("at most {} of {} rows can be kept back", self.rows.saturating_sub(1), self.rows)));
         }
@@ -557,6 +561,16 @@ impl Exam {
         Duration::from_secs(self.cap_seconds)
     }
 
+    /// Why a phase is not held any more after what was before it took so long, the commands in it so long, if so: a command that never ends costs what
+    /// releases are asked, and a submission of which nothing works need not be asked everything.
+    pub fn too_late(&self, phase: &Phase, took: Duration, commands: Duration) -> Option<String> {
+        if phase.runs_commands() && commands >= self.commands() {
+            return Some(format!("commands before it took {} s together", commands.as_secs()));
+        }
+        let rest = took.saturating_sub(commands);
+        (rest >= self.cap()).then(|| format!("what was before it took {} s without its commands", rest.as_secs()))
+    }
+
     /// The least time that the phases take together.
     pub fn min(&self) -> Duration {
         self.phases.iter().map(Phase::min).sum()
@@ -574,6 +588,18 @@ mod tests {
 
     fn refused(text: &str) -> String {
         Exam::parse("exam.yaml", text).expect_err("it must be refused").to_string()
+    }
+
+    #[test]
+    fn what_is_too_late_is_not_held() {
+        let exam = Exam::parse("exam.yaml", &flagship()).expect("it is right");
+        let phase = |id: &str| exam.phases.iter().find(|phase| phase.id == id).expect("it is there");
+        let at = |id: &str, took: u64, commands: u64| exam.too_late(phase(id), Duration::from_secs(took), Duration::from_secs(commands));
+        assert_eq!((at("restart", 389, 0), at("restart", 680, 300), at("rollback", 500, 299)), (None, None, None));
+        assert_eq!(at("rollback", 500, 300).as_deref(), Some("commands before it took 300 s together"));
+        assert_eq!(at("restart", 700, 301).as_deref(), Some("what was before it took 399 s without its commands"));
+        let short = flagship().replacen("cap_seconds: 390", "cap_seconds: 200", 1);
+        assert!(refused(&short).contains("the cap of 200 s is below the 226 s that the phases take at least"), "{}", refused(&short));
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub(super) fn differences(cell: &Cell, report: &Report, rubric: &Rubric) -> Vec<
     let judged: BTreeSet<&str> = said(cell, report, rubric).map(|check| check.id.as_str()).collect();
     let missing = cell.expected.fails.iter().filter(|id| !judged.contains(id.as_str()));
     differences.extend(missing.map(|id| format!("`{id}` was not asked, though it is expected to fail")));
-    if let (Some(score), Level::Full | Level::Permuted) = (cell.expected.score, &cell.level)
+    if let (Some(score), Level::Full | Level::Permuted | Level::Replay) = (cell.expected.score, &cell.level)
         && report.score_text() != score.to_string()
     {
         differences.push(format!("the score is {}, and not {score}", report.score_text()));

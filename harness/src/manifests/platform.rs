@@ -12,17 +12,20 @@ pub const PLATFORM: &str = "platform";
 /// How many objects a submission's namespace may have, by what quotas call them. What would be reached from outside, or stay on a disk, is none of it.
 const MOST: [(&str, u32); 9] = [
     ("pods", 30),
-    ("services", 20),
+    ("services", 60),
     ("services.loadbalancers", 0),
     ("services.nodeports", 0),
     ("persistentvolumeclaims", 0),
     ("count/configmaps", 100),
     ("count/secrets", 10),
-    ("count/deployments.apps", 20),
-    ("count/jobs.batch", 30),
+    ("count/deployments.apps", 60),
+    ("count/jobs.batch", 60),
 ];
-/// What a container may write beside its volumes unless it states less, and all containers together, in MiB.
+/// What a container may write unless it states something else, what it may state at most, what it asks the node for, and what all containers
+/// together may, in MiB.
 const WRITES_MIB: u64 = 256;
+const MOST_WRITES_MIB: u64 = 1024;
+const ASKS_MIB: u64 = 16;
 const ALL_WRITE_MIB: u64 = 8 * 1024;
 
 /// The namespaces, each at Pod Security's level `restricted`; the submission's with a quota, limits for what states none, and what it admits.
@@ -40,8 +43,9 @@ pub fn namespaces(manifest: &Manifest) -> Vec<Value> {
         hard[what] = most.to_string().into();
     }
     let default = json!({ "memory": format!("{DEFAULT_MEMORY_MIB}Mi"), "ephemeral-storage": format!("{WRITES_MIB}Mi") });
-    let request = json!({ "memory": format!("{DEFAULT_MEMORY_MIB}Mi") });
-    let limits = json!([{ "type": "Container", "default": default, "defaultRequest": request }]);
+    let request = json!({ "memory": format!("{DEFAULT_MEMORY_MIB}Mi"), "ephemeral-storage": format!("{ASKS_MIB}Mi") });
+    let most = json!({ "ephemeral-storage": format!("{MOST_WRITES_MIB}Mi") });
+    let limits = json!([{ "type": "Container", "default": default, "defaultRequest": request, "max": most }]);
     let mut objects = vec![
         of(PLATFORM),
         of(&manifest.id),

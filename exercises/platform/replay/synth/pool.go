@@ -13,7 +13,7 @@ import (
 
 // PoolEnough is how many seconds of healthy recording a quiet time should be made of: at a scrape a second as many whole scrapes to
 // draw from, which the least even of metrics needs.
-const PoolEnough = 40
+const PoolEnough = 36
 
 // lead is how many rows at the start of a healthy window may tell of what was before it: a row is of the scrape up to a second after its
 // moment, and a counter's step in it began a second before that.

@@ -161,8 +161,8 @@ fn a_quiet_day_of_disturbed_hours_is_held_against_nobody() {
         verdict(&history, "quiet-day")
     };
     let Verdict::NotGraded { control } = counted(1_000, 2_900) else { panic!("it is graded") };
-    assert_eq!(control, "others disturbed 100 % of the time of which quiet days are made");
-    assert_eq!(counted(3_800, 100), Verdict::Failed, "it keeps the machine busy itself");
+    assert_eq!(control, "others crowded the machine in 100 % of the time of which quiet days are made");
+    assert_eq!(counted(3_200, 700), Verdict::Failed, "it keeps the machine busy itself");
     assert_eq!(counted(1_000, 100), Verdict::Failed, "nobody else does");
 }
 
