@@ -95,7 +95,7 @@ fn what_is_not_there_is_named() {
 fn shards_are_the_whole_and_nothing_twice() {
     let home = Home::new();
     let listed = |options: &[&str]| -> Vec<String> {
-        let output = selftest(&home, "model-down", &[&["--list"], options].concat());
+        let output = selftest(&home, "warm-up", &[&["--list"], options].concat());
         let list: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)));
         list["cells"].as_array().expect("a list").iter().map(|cell| cell["id"].as_str().expect("it has one").to_owned()).collect()
     };
@@ -105,7 +105,7 @@ fn shards_are_the_whole_and_nothing_twice() {
     parts.sort();
     whole.sort();
     assert_eq!(parts, whole);
-    let wrong = selftest(&home, "model-down", &["--shard", "4/3"]);
+    let wrong = selftest(&home, "warm-up", &["--shard", "4/3"]);
     assert!(wrong.status.code() == Some(2) && said(&wrong).contains("such as 2/3"), "{}", said(&wrong));
 }
 
