@@ -186,10 +186,7 @@ impl Home {
     /// Whether the engine says of a network in which nothing is that something is in it. (One that it removes when it is asked was left behind.)
     fn is_miscounted(&self, network: &str) -> bool {
         let inside = self.docker(["network", "inspect", "--format", "{{len .Containers}}", network]);
-        let mut remove = Command::new("docker");
-        if let Some(host) = &self.engine {
-            remove.env("DOCKER_HOST", host);
-        }
+        let mut remove = command_for(self.engine.as_deref());
         lines(&inside) == ["0"] && said(&remove.args(["network", "rm", network]).output().expect("docker is there")).contains("has active endpoints")
     }
 
@@ -305,13 +302,18 @@ pub fn docker<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Output
 }
 
 fn asked<S: AsRef<OsStr>>(host: Option<&str>, arguments: impl IntoIterator<Item = S>) -> Output {
+    let output = command_for(host).args(arguments).output().expect("docker is there");
+    assert!(output.status.success(), "{}", said(&output));
+    output
+}
+
+/// The `docker` command for an engine; for the machine's without an address.
+fn command_for(host: Option<&str>) -> Command {
     let mut command = Command::new("docker");
     if let Some(host) = host {
         command.env("DOCKER_HOST", host);
     }
-    let output = command.args(arguments).output().expect("docker is there");
-    assert!(output.status.success(), "{}", said(&output));
-    output
+    command
 }
 
 /// Today, as documents date their figures.

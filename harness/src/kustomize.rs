@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use crate::document::{self, Document, Problem, Problems};
 use crate::engine;
 use crate::exercise::Files;
-use crate::manifests::MANIFESTS;
+use crate::manifests::{MANIFESTS, documents, is_manifest};
 use crate::submission::write_files;
 
 /// What complaints about rendered manifests call the file: whoever types it sees the line.
@@ -151,14 +151,13 @@ fn understood(files: &Files) -> Result<Files, Problems> {
     let (mut own, mut problems, mut count) = (Files::new(), Vec::new(), 0);
     for (path, content) in files.iter().filter(|(path, _)| is_below(path)) {
         let name = path.rsplit('/').next().unwrap_or(path);
-        if !NAMES.contains(&name) && !matches!(Path::new(name).extension().and_then(std::ffi::OsStr::to_str), Some("json" | "yaml" | "yml")) {
+        if !NAMES.contains(&name) && !is_manifest(path) {
             own.insert(path.clone(), content.clone());
             continue;
         }
-        match std::str::from_utf8(content).ok().map(|text| Document::parse_all(path, text)) {
-            None => problems.push(Problem::at(path, "", 0, "the file is not UTF-8 text")),
-            Some(Err(Problems(wrong))) => problems.extend(wrong),
-            Some(Ok(documents)) => {
+        match documents(path, content) {
+            Err(Problems(wrong)) => problems.extend(wrong),
+            Ok(documents) => {
                 count += documents.len();
                 let written: Vec<String> = documents.iter().map(|document| document.root.value().to_string()).collect();
                 own.insert(path.clone(), written.join("\n---\n").into_bytes());

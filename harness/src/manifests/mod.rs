@@ -69,10 +69,9 @@ pub fn vet_each<'a>(manifests: impl IntoIterator<Item = (&'a str, &'a [u8])>, ma
     let mut count = 0;
     let mut check = Check { manifest, namespace: &manifest.id, problems: Vec::new(), seen: BTreeMap::new(), objects: Vec::new() };
     for (path, content) in manifests {
-        match std::str::from_utf8(content).ok().map(|text| Document::parse_all(path, text)) {
-            None => check.problems.push(Problem::at(path, "", 0, "the file is not UTF-8 text")),
-            Some(Err(Problems(problems))) => check.problems.extend(problems),
-            Some(Ok(documents)) => {
+        match documents(path, content) {
+            Err(Problems(problems)) => check.problems.extend(problems),
+            Ok(documents) => {
                 count += documents.len();
                 // Whoever sends too many is told so, and of nothing else.
                 if count > MOST_OBJECTS {
@@ -94,6 +93,12 @@ pub fn vet_each<'a>(manifests: impl IntoIterator<Item = (&'a str, &'a [u8])>, ma
     problems.sort();
     problems.dedup();
     Err(Problems(problems))
+}
+
+/// The documents of a file of a submission.
+pub(crate) fn documents(path: &str, content: &[u8]) -> Result<Vec<Document>, Problems> {
+    let text = std::str::from_utf8(content).map_err(|_| Problems(vec![Problem::at(path, "", 0, "the file is not UTF-8 text")]))?;
+    Document::parse_all(path, text)
 }
 
 struct Check<'a> {
@@ -317,7 +322,7 @@ impl Check<'_> {
 }
 
 /// Whether a file is a manifest, as `kubectl apply --recursive --filename manifests` takes it.
-fn is_manifest(path: &str) -> bool {
+pub(crate) fn is_manifest(path: &str) -> bool {
     let extension = Path::new(path).extension().and_then(std::ffi::OsStr::to_str);
     path.starts_with(&format!("{MANIFESTS}/")) && matches!(extension, Some("json" | "yaml" | "yml"))
 }
