@@ -28,7 +28,7 @@ import (
 
 	"github.com/go-kit/log"
 	"github.com/prometheus/prometheus/config"
-	_ "github.com/prometheus/prometheus/discovery/dns"  // registers dns_sd_configs, which the exercise allows
+	_ "github.com/prometheus/prometheus/discovery/dns"  // registers dns_sd_configs, which exercises allow
 	_ "github.com/prometheus/prometheus/discovery/file" // registers file_sd_configs
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/relabel"
