@@ -29,7 +29,7 @@ help:
 	@echo "make schemas    writes docs/schema anew, and the examples in docs/scoring.md"
 
 setup:
-	@scripts/setup
+	@scripts/setup $(if $(shell grep -s '^engine: kind' exercises/$(EXERCISE)/exercise.yaml),--kubernetes)
 
 build:
 	@cargo build --quiet --workspace

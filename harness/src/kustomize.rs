@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use crate::document::{self, Document, Problem, Problems};
 use crate::engine;
 use crate::exercise::Files;
-use crate::manifests::{MANIFESTS, documents, is_manifest};
+use crate::manifests::{MANIFESTS, documents};
 use crate::submission::write_files;
 
 /// What complaints about rendered manifests call the file: whoever types it sees the line.
@@ -104,10 +104,8 @@ struct Replacement {
 /// What Kustomize makes of a submission; nothing where it has no `kustomization.yaml`. Whoever drops the future ends it.
 pub async fn render(files: &Files) -> Result<Option<String>, KustomizeError> {
     let wrong = |message: String| KustomizeError::Refused(Problems(vec![Problem::at(&format!("{MANIFESTS}/{}", NAMES[0]), "", 0, message)]));
-    if !check(files).map_err(KustomizeError::Refused)? {
-        return Ok(None);
-    }
-    let own = understood(files).map_err(KustomizeError::Refused)?;
+    let Some(structured) = check(files).map_err(KustomizeError::Refused)? else { return Ok(None) };
+    let own = understood(files, &structured).map_err(KustomizeError::Refused)?;
     let dir = tempfile::tempdir().map_err(KustomizeError::Tool)?;
     write_files(&own.into(), dir.path()).map_err(|error| KustomizeError::Tool(std::io::Error::other(error)))?;
     let mut command = Command::new("/bin/sh");
@@ -146,12 +144,12 @@ async fn some(stream: Option<impl AsyncRead + Unpin>) -> std::io::Result<Vec<u8>
     Ok(said)
 }
 
-/// The files below `manifests/`, those of YAML as they are understood here: what another reader would make of them is nobody's concern.
-fn understood(files: &Files) -> Result<Files, Problems> {
+/// The files below `manifests/`, those that Kustomize reads as objects, patches or instructions as they are understood here: what another reader would
+/// make of them is nobody's concern. What is only put into a `ConfigMap` stays as it is.
+fn understood(files: &Files, structured: &BTreeSet<String>) -> Result<Files, Problems> {
     let (mut own, mut problems, mut count) = (Files::new(), Vec::new(), 0);
     for (path, content) in files.iter().filter(|(path, _)| is_below(path)) {
-        let name = path.rsplit('/').next().unwrap_or(path);
-        if !NAMES.contains(&name) && !is_manifest(path) {
+        if !structured.contains(path) {
             own.insert(path.clone(), content.clone());
             continue;
         }
@@ -182,21 +180,27 @@ fn is_below(path: &str) -> bool {
     path.strip_prefix(MANIFESTS).is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// Whether a submission asks for Kustomize; refused where it asks it for anything that is not in `manifests/`.
-fn check(files: &Files) -> Result<bool, Problems> {
+/// The files that Kustomize reads as objects, patches or instructions; nothing where a submission does not ask for it. Refused where it asks for
+/// anything that is not in `manifests/`.
+fn check(files: &Files) -> Result<Option<BTreeSet<String>>, Problems> {
     let named = files.keys().filter(|path| is_below(path)).filter_map(|path| Some((path.rsplit_once('/')?, path)));
     let folders: BTreeMap<&str, &String> = named.filter(|((_, name), _)| NAMES.contains(name)).map(|((folder, _), path)| (folder, path)).collect();
-    let mut check = Check { files, folders: &folders, taken: BTreeSet::new(), problems: Vec::new() };
+    let mut check = Check { files, folders: &folders, taken: BTreeSet::new(), structured: BTreeSet::new(), problems: Vec::new() };
     for (folder, path) in &folders {
         check.folder(folder, path);
     }
-    let Check { taken, mut problems, .. } = check;
+    let Check { taken, mut structured, mut problems, .. } = check;
     let is_used = |folder: &str| folder == MANIFESTS || taken.contains(folder);
     for (_, path) in folders.iter().filter(|(folder, _)| !is_used(folder)) {
         let root = format!("{MANIFESTS}/{}", NAMES[0]);
         problems.push(Problem::at(path, "", 0, "nothing takes this folder in").with_help(format!("what is applied begins at {root}")));
     }
-    if problems.is_empty() { Ok(!folders.is_empty()) } else { Err(Problems(problems)) }
+    if !problems.is_empty() {
+        return Err(Problems(problems));
+    }
+    structured.extend(taken);
+    structured.extend(folders.into_values().cloned());
+    Ok(if structured.is_empty() { None } else { Some(structured) })
 }
 
 struct Check<'a> {
@@ -205,6 +209,8 @@ struct Check<'a> {
     folders: &'a BTreeMap<&'a str, &'a String>,
     /// The folders that others take in: each once, so that nothing is multiplied by being taken in again and again.
     taken: BTreeSet<String>,
+    /// The patches and replacements that they name.
+    structured: BTreeSet<String>,
     problems: Vec<Problem>,
 }
 
@@ -230,6 +236,7 @@ impl Check<'_> {
         for (index, replacement) in said.replacements.into_iter().flatten().enumerate() {
             read.extend(replacement.path.map(|path| (format!("/replacements/{index}/path"), path)));
         }
+        self.structured.extend(read.iter().filter_map(|(_, file)| within(folder, file)));
         for (index, one) in said.config_map_generator.into_iter().flatten().enumerate() {
             let here = format!("/configMapGenerator/{index}");
             // `KEY=FILE` gives the file another name.
@@ -284,7 +291,7 @@ mod tests {
 
     #[test]
     fn what_names_its_own_files_is_taken() {
-        assert_eq!(check(&files(&[("model.yaml", "kind: Service\n")])), Ok(false));
+        assert_eq!(check(&files(&[("model.yaml", "kind: Service\n")])), Ok(None));
         let usual = files(&[
             ("kustomization.yaml", "resources: [base, extra.yaml]\npatches: [{path: patch.yaml}]\nnamePrefix: a-\n"),
             ("extra.yaml", ""),
@@ -296,20 +303,27 @@ mod tests {
             ("base/model.yaml", ""),
             ("base/rows.csv", ""),
         ]);
-        assert_eq!(check(&usual), Ok(true));
+        let structured = check(&usual).expect("it is fine").expect("it asks for it");
+        assert!(structured.contains("manifests/base/model.yaml") && structured.contains("manifests/patch.yaml"), "{structured:?}");
+        assert!(!structured.contains("manifests/base/rows.csv"), "{structured:?}");
     }
 
     #[test]
     fn kustomize_reads_what_was_understood_and_not_what_was_written() {
         let hidden =
             files(&[("kustomization.yaml", "resources: [a.yaml] #\u{2028}components: [../../elsewhere]\n"), ("a.yaml", "a: 1\n---\nb: [2]\n")]);
-        let own = understood(&hidden).expect("it is YAML");
+        let structured = |names: &[&str]| names.iter().map(|name| format!("{MANIFESTS}/{name}")).collect::<BTreeSet<_>>();
+        let own = understood(&hidden, &structured(&["kustomization.yaml", "a.yaml"])).expect("it is YAML");
         assert_eq!(String::from_utf8_lossy(&own["manifests/kustomization.yaml"]), r#"{"resources":["a.yaml"]}"#);
         assert_eq!(String::from_utf8_lossy(&own["manifests/a.yaml"]), "{\"a\":1}\n---\n{\"b\":[2]}");
         let bomb = "a: &a [1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e]\n";
-        assert!(understood(&files(&[("a.yaml", bomb)])).expect_err("too many").to_string().contains("too many values"));
+        assert!(understood(&files(&[("a.yaml", bomb)]), &structured(&["a.yaml"])).expect_err("too many").to_string().contains("too many values"));
         let many = "a: 1\n---\n".repeat(121);
-        assert!(understood(&files(&[("a.yaml", &many)])).expect_err("too many").to_string().contains("at most 120 objects"));
+        assert!(
+            understood(&files(&[("a.yaml", &many)]), &structured(&["a.yaml"])).expect_err("too many").to_string().contains("at most 120 objects")
+        );
+        let rules = "groups: [] # as they were written\n";
+        assert_eq!(understood(&files(&[("rules.yml", rules)]), &structured(&[])).expect("nobody reads it")["manifests/rules.yml"], rules.as_bytes());
     }
 
     #[test]

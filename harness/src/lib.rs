@@ -14,4 +14,6 @@ pub mod kustomize;
 pub mod manifests;
 pub mod output;
 pub mod progress;
+mod size;
 pub mod submission;
+pub mod vetted;

@@ -10,6 +10,7 @@ mod champion;
 mod control;
 mod correctness;
 mod dashboard;
+mod evicted;
 mod figure;
 mod flooded;
 mod latency;
@@ -23,11 +24,13 @@ mod readiness;
 mod release;
 mod resolved;
 mod restored;
+mod rolled;
 mod rubric;
 mod rules;
 mod scrape_lost;
 mod scraped;
 mod series_budget;
+mod stalled;
 mod status;
 mod told;
 mod undisturbed;
@@ -270,6 +273,12 @@ pub enum Kind {
     Moving(moving::Moving),
     /// What happened on the day before is known.
     Told(told::Told),
+    /// Pods can be evicted, and not all at once.
+    Evicted(evicted::Evicted),
+    /// A rollout comes to its end.
+    Rolled(rolled::Rolled),
+    /// A rollout that cannot progress is said to have failed.
+    Stalled(stalled::Stalled),
 }
 
 impl Kind {
@@ -300,6 +309,9 @@ impl Kind {
             Self::Rules(kind) => kind,
             Self::Moving(kind) => kind,
             Self::Told(kind) => kind,
+            Self::Evicted(kind) => kind,
+            Self::Rolled(kind) => kind,
+            Self::Stalled(kind) => kind,
         }
     }
 }

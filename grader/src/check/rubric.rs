@@ -95,7 +95,9 @@ impl Rubric {
         let held = |id: &str| exam.phases.iter().any(|phase| phase.id == id);
         self.checks.retain(|check| {
             let can_be_read = held(&check.phase) && check.kind.judge().also_reads().is_none_or(held);
-            can_be_read && (exam.replay.is_some() || !check.is_replayed())
+            let played = |incident: &&str| exam.replay.iter().flat_map(|replay| &replay.incidents).any(|one| one.id == **incident);
+            let is_played = exam.replay.is_some() && check.kind.judge().incidents().iter().all(played);
+            can_be_read && (is_played || !check.is_replayed())
         });
         self
     }

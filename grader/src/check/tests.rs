@@ -1,5 +1,6 @@
 //! Checks on hand-written histories: a faultless exam, and what becomes of it when one thing is changed.
 
+mod cluster;
 mod played;
 mod replay;
 

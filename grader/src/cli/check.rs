@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use harness::cli::CliError as Shared;
-use harness::compose::vet;
 use harness::engine::Engine;
 use harness::environment::Leases;
 use harness::exercise::{DIAGNOSIS_FILE, Exercise, RECORDED_FILE, Variant};
 use harness::interrupt::Interrupt;
 use harness::progress::Progress;
+use harness::vetted::vet;
 use harness::{exercise, images, submission};
 use serde_json::json;
 
@@ -42,7 +42,7 @@ impl Arguments {
         let exercise = Exercise::find(&lease.record.exercise, &exercises)?;
         let (exam, rubric) = loaded(&exercise)?;
         let (exam, rubric) = at_home(&exam, rubric);
-        let vetted = vet(&files, &exercise.manifest).map_err(Shared::Policy)?;
+        let vetted = vet(&files, &exercise.manifest).await?;
         let unanswered = exercise::unanswered(&exercise, &files, &std::fs::read(folder.join(RECORDED_FILE)).unwrap_or_default())?;
         let engine = Engine::connect().await?;
         let progress = Progress::stderr();

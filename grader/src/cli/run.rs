@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use harness::cli::CliError as Shared;
-use harness::compose::vet;
 use harness::engine::Engine;
 use harness::environment::{Lease, Leases, Sweep, sweep, sweep_dead};
 use harness::exercise::{Exercise, ExerciseError, Files, Key, Seed, VARIANT_FILE, Variant, VariantError, VariantFile, diagnosed};
 use harness::interrupt::Interrupt;
 use harness::progress::Progress;
+use harness::vetted::{Vetted, vet};
 use harness::{exercise, images, submission};
 
 use super::{CliError, fresh, loaded, replay, tell};
@@ -40,7 +40,7 @@ pub(super) struct Arguments {
     /// From where rows and targets are drawn; without it a fresh one.
     #[arg(long, value_name = "SEED")]
     exam_seed: Option<Seed>,
-    /// Holds a part of the exam, without a replay, and judges what it shows; no grade, so it ends with 4: for whoever writes an exercise.
+    /// Holds a part of the exam, and judges what it shows; no grade, so it ends with 4: for whoever writes an exercise.
     #[arg(long, value_name = "PHASE", value_delimiter = ',')]
     phases: Option<Vec<String>>,
     /// Lets what happens before the first release happen in an order that the exam's seed draws: for whoever writes an exercise.
@@ -69,7 +69,7 @@ impl Arguments {
                 Shared::usage(format!("the exam has no phase `{unknown}`; known: {}", known.join(", ")))
             })?,
         };
-        let vetted = vet(&submission.files, &exercise.manifest).map_err(Shared::Policy)?;
+        let vetted = vet(&submission.files, &exercise.manifest).await?;
         let day = exercise::day(&exercise, &variant, &key)?;
         let diagnosed = day.map(|(past, day)| diagnosed(&past, day.wanted.into_iter(), &submission.files)).unwrap_or_default();
         fresh(&self.out)?;
@@ -80,10 +80,11 @@ impl Arguments {
         let progress = Progress::stderr();
         let made = async {
             let images = images::ensure(&engine, &exercise, &progress).await?;
+            let node = if matches!(vetted, Vetted::Manifests(_)) { images::node(&engine, &progress).await? } else { String::new() };
             let program = if exam.replay.is_some() && !self.no_replay { Some(images::replay(&engine, &exercises, &progress).await?) } else { None };
-            Ok::<_, CliError>((images, program))
+            Ok::<_, CliError>((images, node, program))
         };
-        let (images, program) = tokio::select! {
+        let (images, node, program) = tokio::select! {
             made = made => made?,
             interrupt = Interrupt::next() => return Err(interrupt.into()),
         };
@@ -104,6 +105,7 @@ impl Arguments {
             executable: &submission.executable,
             diagnosed,
             images: &images,
+            node: &node,
             lease: &lease,
             owner: &owner,
             seed,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ::platform::protocol::{BODY_LIMIT, Command, Request};
 use harness::compose::RULES_FOLDER;
-use harness::environment::{Disturbance, Docker, EnvironmentError};
+use harness::environment::{Disturbance, Environment, Fault, Misreleased};
 use harness::exercise::{Exercise, Files};
 use harness::progress::Progress;
 use rand_chacha::ChaCha8Rng;
@@ -42,7 +42,7 @@ pub(super) struct Conductor<'a> {
     /// The submission's files.
     pub(super) files: &'a Files,
     pub(super) submitted: &'a Submitted,
-    pub(super) environment: &'a Docker,
+    pub(super) environment: &'a Environment,
     /// An image of the platform's with a shell.
     pub(super) tools: &'a str,
     pub(super) driver: &'a Driver,
@@ -55,6 +55,8 @@ pub(super) struct Conductor<'a> {
     pub(super) published: BTreeMap<String, &'a Artifact>,
     /// The last of them that was the champion.
     pub(super) champion: String,
+    /// The one that was when the environment was last remembered.
+    pub(super) served: String,
     /// A request that a user could send.
     pub(super) question: String,
     /// The number of the newest registered version.
@@ -70,7 +72,7 @@ pub(super) struct Conductor<'a> {
 }
 
 /// A fault that is held until its phase ends.
-enum Held {
+pub(super) enum Held {
     /// A service is dead, or as good as dead.
     Service { fault: Disturbance, role: String },
     /// Transactions are drifted.
@@ -79,13 +81,15 @@ enum Held {
     Features(FeatureFault),
     /// The registry's alias points elsewhere.
     Alias { version: String, before: String, restart: Option<String> },
+    /// A Deployment has an image that is not there.
+    Image { misreleased: Misreleased, role: String },
 }
 
 impl Held {
     /// The role whose services it hits.
     fn role(&self) -> Option<String> {
         match self {
-            Self::Service { role, .. } => Some(role.clone()),
+            Self::Service { role, .. } | Self::Image { role, .. } => Some(role.clone()),
             Self::Alias { restart, .. } => restart.clone(),
             Self::Drift | Self::Features(_) => None,
         }
@@ -166,18 +170,18 @@ impl Conductor<'_> {
                     self.shown(from_ns, shows.as_ref()).await?;
                 }
                 Step::Kill { role } => {
-                    if let Some(target) = self.draw(role) {
-                        self.disturb(phase, role, target, faults, Docker::kill).await?;
+                    if let Some(target) = self.draw(role).await? {
+                        self.disturb(phase, role, target, faults, Fault::Kill).await?;
                     }
                 }
                 Step::KillAll { role } => {
-                    for target in self.submitted.of_role(role) {
-                        self.disturb(phase, role, target, faults, Docker::kill).await?;
+                    for target in self.replicas(role).await? {
+                        self.disturb(phase, role, target, faults, Fault::Kill).await?;
                     }
                 }
                 Step::Pause { role } => {
-                    if let Some(target) = self.draw(role) {
-                        self.disturb(phase, role, target, faults, Docker::pause).await?;
+                    if let Some(target) = self.draw(role).await? {
+                        self.disturb(phase, role, target, faults, Fault::Pause).await?;
                     }
                 }
                 Step::Crash { role } => self.crash(phase, role).await?,
@@ -189,6 +193,11 @@ impl Conductor<'_> {
                 Step::Rollback {} => self.command(ReleaseCommand::Rollback, None).await?,
                 Step::Status {} => self.command(ReleaseCommand::Status, None).await?,
                 Step::Restart {} => self.restart_all().await?,
+                Step::Delete { role } => self.delete(phase, role).await?,
+                Step::Evict { role } => self.evict(phase, role).await?,
+                Step::Roll { role } => self.roll(role).await?,
+                Step::Misrelease { role } => self.misrelease(phase, role, faults).await?,
+                Step::Exhaust { role } => self.exhaust(phase, role).await?,
                 Step::Survey {} => self.survey().await?,
                 Step::Ring { receivers, within_seconds, shows } => {
                     let from_ns = self.recorder.now_ns();
@@ -219,13 +228,22 @@ impl Conductor<'_> {
     /// Waits for the phase's entry conditions, restores the environment once where that can help; `Some` says what stayed unmet.
     async fn enter(&mut self, phase: &Phase) -> Result<Option<String>, ExamError> {
         let unmet = if self.broken_off { Some("a command before it was broken off".to_owned()) } else { self.unmet(&phase.entry, ENTRY).await? };
-        let Some(last_seen) = unmet else { return Ok(None) };
+        let Some(last_seen) = unmet else {
+            // Only a cluster changes by what a submission's own commands do to it.
+            if matches!(self.environment, Environment::Kind(_)) && phase.entry.contains(&Condition::ChampionServes {}) {
+                self.remember().await?;
+            }
+            return Ok(None);
+        };
         self.record(What::EntryUnmet { phase: phase.id.clone(), last_seen: last_seen.clone() }).await?;
         if !self.disturbed {
             return Ok(Some(last_seen));
         }
-        // A champion that may not be served would be served again.
-        let champion = self.sound_champion().await?;
+        // A champion that may not be served would be served again; and where the environment itself says which version is served, it says what was remembered.
+        let champion = match self.environment {
+            Environment::Docker(_) => self.sound_champion().await?,
+            Environment::Kind(_) => self.served_champion().await?,
+        };
         for text in self.environment.recreate(&self.submitted.names(), self.patience()).await? {
             self.record(What::Note { text }).await?;
         }
@@ -253,16 +271,13 @@ impl Conductor<'_> {
     }
 
     pub(super) async fn ready_by(&mut self, role: &str, deadline: Instant) -> Result<(), String> {
-        let services = self.submitted.of_role(role);
         let replicas = self.exercise.manifest.roles.get(role).map_or(1, |role| role.replicas);
-        let enough = |seen: &Seen| services.iter().filter(|name| seen.is_ready(name)).count() >= replicas;
-        if matches!(timeout_at(deadline, self.seen.wait_for(enough)).await, Ok(Ok(_))) {
+        if matches!(timeout_at(deadline, self.seen.wait_for(|seen| seen.ready() >= replicas)).await, Ok(Ok(_))) {
             return Ok(());
         }
-        let seen = self.seen.borrow();
-        let said: Vec<String> = services.iter().filter_map(|name| seen.why_not_ready(name).map(|why| format!("`{name}` {why}"))).collect();
+        let said: Vec<String> = self.seen.borrow().not_ready().collect();
         Err(format!(
-            "{replicas} ready services of role `{role}` are needed: {}",
+            "{replicas} ready replicas of role `{role}` are needed: {}",
             if said.is_empty() { "there are fewer".to_owned() } else { said.join(", ") }
         ))
     }
@@ -277,39 +292,65 @@ impl Conductor<'_> {
         })
     }
 
-    /// One ready service of a role, drawn from the exam's seed.
-    fn draw(&mut self, role: &str) -> Option<String> {
-        let mut ready: Vec<String> = self.submitted.of_role(role);
-        ready.retain(|name| self.seen.borrow().is_ready(name));
-        let drawn = usize::try_from(self.random.next_u32()).unwrap_or(0).checked_rem(ready.len())?;
-        Some(ready.swap_remove(drawn))
+    /// The replicas of a role as they are now.
+    pub(super) async fn replicas(&self, role: &str) -> Result<Vec<String>, ExamError> {
+        let now = self.environment.replicas(role, &self.submitted.of_role(role)).await?;
+        Ok(now.into_iter().map(|replica| replica.name).collect())
     }
 
-    /// Disturbs a service of a role until the phase ends.
-    async fn disturb(
-        &mut self,
-        phase: &Phase,
-        role: &str,
-        target: String,
-        faults: &mut Vec<Held>,
-        how: impl AsyncFn(&Docker, &str) -> Result<Disturbance, EnvironmentError>,
-    ) -> Result<(), ExamError> {
+    /// Those that say that they are ready.
+    pub(super) async fn ready_replicas(&self, role: &str) -> Result<Vec<String>, ExamError> {
+        let mut ready = self.replicas(role).await?;
+        let seen = self.seen.borrow();
+        ready.retain(|name| seen.is_ready(name));
+        Ok(ready)
+    }
+
+    /// One of these, drawn from the exam's seed.
+    pub(super) async fn draw(&mut self, role: &str) -> Result<Option<String>, ExamError> {
+        let mut ready = self.ready_replicas(role).await?;
+        let drawn = usize::try_from(self.random.next_u32()).unwrap_or(0).checked_rem(ready.len());
+        Ok(drawn.map(|drawn| ready.swap_remove(drawn)))
+    }
+
+    /// Disturbs a replica of a role until the phase ends.
+    async fn disturb(&mut self, phase: &Phase, role: &str, target: String, faults: &mut Vec<Held>, how: Fault) -> Result<(), ExamError> {
         self.disturbed = true;
-        let fault = how(self.environment, &target).await?;
-        let name = fault.fault.name().to_owned();
-        // Whatever comes now, it is ended with its phase.
-        faults.push(Held::Service { fault, role: role.to_owned() });
-        self.record(What::FaultBegan { phase: phase.id.clone(), fault: name, target }).await
+        self.is_as_it_was(&target).await?;
+        // Whatever comes now, it is ended with its phase, made or half made.
+        let fault = Disturbance { fault: how, target: target.clone() };
+        faults.push(Held::Service { fault: fault.clone(), role: role.to_owned() });
+        self.environment.disturb(&fault).await?;
+        self.record(What::FaultBegan { phase: phase.id.clone(), fault: how.name().to_owned(), target }).await
+    }
+
+    /// Records a pod as it is when a fault hits it: it may be younger than the exam.
+    async fn is_as_it_was(&self, target: &str) -> Result<(), ExamError> {
+        // A container was recorded when it was deployed.
+        if matches!(self.environment, Environment::Docker(_)) {
+            return Ok(());
+        }
+        let running = self.environment.running(&[target.to_owned()]).await?;
+        match running.into_iter().find(|one| one.name == target) {
+            Some(one) => self.runs(one).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Records a fault that is over as soon as it is made.
+    pub(super) async fn hit(&self, phase: &Phase, fault: &str, target: &str) -> Result<(), ExamError> {
+        let (fault, target) = (fault.to_owned(), target.to_owned());
+        self.record(What::FaultBegan { phase: phase.id.clone(), fault: fault.clone(), target: target.clone() }).await?;
+        self.record(What::FaultEnded { fault, target }).await
     }
 
     /// Lets a service's process die; the fault is over as soon as it is made.
     async fn crash(&mut self, phase: &Phase, role: &str) -> Result<(), ExamError> {
-        let Some(target) = self.draw(role) else { return Ok(()) };
+        let Some(target) = self.draw(role).await? else { return Ok(()) };
         self.disturbed = true;
+        self.is_as_it_was(&target).await?;
         self.environment.crash(&target, self.tools).await?;
-        let fault = "crash".to_owned();
-        self.record(What::FaultBegan { phase: phase.id.clone(), fault: fault.clone(), target: target.clone() }).await?;
-        self.record(What::FaultEnded { fault, target }).await
+        self.hit(phase, "crash", &target).await
     }
 
     /// Lets users ask about drifted transactions until the phase ends.
@@ -363,7 +404,9 @@ impl Conductor<'_> {
         self.alias().await?;
         self.count_series().await?;
         self.disturbed = true;
-        self.restart(&self.submitted.names(), GRACE).await?;
+        for text in self.environment.reboot(&self.submitted.names(), GRACE).await? {
+            self.record(What::Note { text }).await?;
+        }
         self.record(What::Restarted).await
     }
 
@@ -371,6 +414,7 @@ impl Conductor<'_> {
     async fn end(&mut self, held: Held) -> Result<(), ExamError> {
         match held {
             Held::Service { fault, .. } => self.mend(fault).await,
+            Held::Image { misreleased, .. } => self.unmisrelease(&misreleased).await,
             Held::Drift => {
                 self.usual_rows().await?;
                 self.record(What::FaultEnded { fault: DRIFT.to_owned(), target: USERS.to_owned() }).await
@@ -393,11 +437,10 @@ impl Conductor<'_> {
 
     /// Ends a fault of a service.
     async fn mend(&mut self, fault: Disturbance) -> Result<(), ExamError> {
-        let (kind, target) = (fault.fault, fault.target.clone());
-        if let Err(why) = self.environment.mend(fault).await? {
-            self.record(What::Note { text: format!("`{target}` could not be started again: {why}") }).await?;
+        if let Err(why) = self.environment.mend(&fault).await? {
+            self.record(What::Note { text: format!("`{}` could not be started again: {why}", fault.target) }).await?;
         }
-        self.record(What::FaultEnded { fault: kind.name().to_owned(), target }).await
+        self.record(What::FaultEnded { fault: fault.fault.name().to_owned(), target: fault.target }).await
     }
 
     async fn ring(&mut self, receivers: &[Receiver], within: Duration) -> Result<(), ExamError> {
@@ -405,10 +448,11 @@ impl Conductor<'_> {
         let Some(prometheus) = self.submitted.of_role("prometheus").into_iter().next() else { return Ok(()) };
         let Some(alerts) = &self.exercise.contract.alerts else { return Ok(()) };
         let file = ring::rule_file(&rules, alerts);
-        if let Err(why) = self.environment.put(&prometheus, RULES_FOLDER, ring::archive(&file)?).await? {
+        if let Err(why) = self.environment.put(&prometheus, RULES_FOLDER, ring::FILE, &file).await? {
             self.record(What::Note { text: format!("`{prometheus}` took no rule: {why}") }).await?;
         }
-        let reloaded = self.driver.ask(ring::reload(&prometheus)).await?;
+        let host = self.submitted.host_of("prometheus").unwrap_or(&prometheus);
+        let reloaded = self.driver.ask(ring::reload(host)).await?;
         if let Err(why) = super::answer::plain(&reloaded) {
             self.record(What::Note { text: format!("prometheus did not reload its configuration: {why}") }).await?;
         }
@@ -425,25 +469,6 @@ impl Conductor<'_> {
     pub(super) async fn record(&self, what: What) -> Result<(), ExamError> {
         Ok(self.recorder.record(what).await?)
     }
-}
-
-impl Seen {
-    fn is_ready(&self, service: &str) -> bool {
-        self.watched.get(&readiness(service)).is_some_and(Result::is_ok)
-    }
-
-    fn why_not_ready(&self, service: &str) -> Option<String> {
-        match self.watched.get(&readiness(service)) {
-            Some(Ok(())) => None,
-            Some(Err(why)) => Some(why.clone()),
-            None => Some("was never asked".to_owned()),
-        }
-    }
-}
-
-/// The name under which a service's readiness is watched.
-pub(super) fn readiness(service: &str) -> String {
-    format!("ready:{service}")
 }
 
 /// Asks an address of the exercise's network for 200.

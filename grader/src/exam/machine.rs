@@ -11,7 +11,7 @@
 use std::convert::Infallible;
 use std::time::{Duration, Instant, SystemTime};
 
-use harness::environment::{Docker, Usage, Whole};
+use harness::environment::{Environment, Usage, Whole};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::ExamError;
@@ -35,7 +35,7 @@ const SHARE: u64 = 1 << 30;
 /// Watches the machine for as long as it behaves.
 ///
 /// `bounded` are the services whose disk is looked at, `counted` those whose processor time is the submission's.
-pub(super) async fn watch(environment: Docker, bounded: Vec<String>, counted: Vec<String>, recorder: Recorder) -> Result<(), ExamError> {
+pub(super) async fn watch(environment: Environment, bounded: Vec<String>, counted: Vec<String>, recorder: Recorder) -> Result<(), ExamError> {
     let watched = async {
         tokio::try_join!(clock(), disk(&environment, &bounded, &recorder), processors(&environment, &counted, &recorder))?;
         Ok(())
@@ -44,18 +44,18 @@ pub(super) async fn watch(environment: Docker, bounded: Vec<String>, counted: Ve
 }
 
 /// Records what the submission uses of the processors.
-async fn processors(environment: &Docker, submitted: &[String], recorder: &Recorder) -> Result<Infallible, ExamError> {
+async fn processors(environment: &Environment, submitted: &[String], recorder: &Recorder) -> Result<Infallible, ExamError> {
     let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let mut ticks = interval(COUNT);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut usage = Usage::default();
     // What was used before the exam is none of its business.
-    usage.look(environment, submitted).await?;
+    environment.spent(&mut usage, submitted).await?;
     ticks.reset();
     loop {
         ticks.tick().await;
         // A look that is lost is made up for by the next.
-        let Ok(spent) = usage.look(environment, submitted).await else {
+        let Ok(spent) = environment.spent(&mut usage, submitted).await else {
             environment.ping().await?;
             continue;
         };
@@ -91,7 +91,7 @@ fn step(first: (Instant, SystemTime), now: (Instant, SystemTime)) -> Option<Stri
 }
 
 /// Ends where the engine's disk is full by others than the submission; ends services of the submission that fill it.
-async fn disk(environment: &Docker, submitted: &[String], recorder: &Recorder) -> Result<Infallible, ExamError> {
+async fn disk(environment: &Environment, submitted: &[String], recorder: &Recorder) -> Result<Infallible, ExamError> {
     let Some(root) = environment.disk().await? else { return std::future::pending().await };
     let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

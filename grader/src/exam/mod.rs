@@ -3,6 +3,7 @@
 
 mod answer;
 mod clock;
+mod cluster;
 mod conductor;
 mod driver;
 mod machine;
@@ -11,23 +12,27 @@ mod plan;
 mod platform;
 mod recording;
 mod releases;
+mod replicas;
 mod ring;
 mod submitted;
 mod survey;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ::platform::protocol::{Command, Request};
 use futures_util::StreamExt;
-use harness::compose::{Images, Vetted, render};
+use futures_util::stream::BoxStream;
+use harness::compose::{Images, render};
 use harness::engine::Engine;
-use harness::environment::{Docker, EnvironmentError, Input, Lease, Once, Output, Record, Wait, run_once};
+use harness::environment::{Docker, Environment, EnvironmentError, Foundation, Lease, Once, Record, Running, Streams, Transition, Wait, run_once};
 use harness::exercise::{Diagnosed, Exercise, Files, Population, Row, Seed, accounts, request_body, rows};
 use harness::exit::Owner;
 use harness::progress::Progress;
 use harness::submission::{Submission, SubmissionError, write_files};
+use harness::vetted::Vetted;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -35,17 +40,19 @@ use tokio::time::{Instant, sleep, timeout_at};
 use self::platform::{Artifact, Platform};
 use crate::history::{HistoryError, Manifest, Monitoring, Recorder, Rules, What};
 use clock::Clock;
-use conductor::{Conductor, get, readiness};
+use conductor::{Conductor, get};
 use driver::{Driver, Seen};
+use replicas::Heirs;
 use submitted::Submitted;
 
-pub use plan::{Blemish, Condition, Deployed, Digest, Exam, FeatureFault, Incident, Phase, QUIET, Quiet, Receiver, Replay, Shows, Step};
+pub use plan::{
+    Blemish, Condition, Deployed, Digest, Exam, FeatureFault, HEALTHY_SECONDS, Incident, Phase, QUIET, Quiet, Receiver, Replay, Shows, Step,
+};
 
 /// How long the driver may take to answer what is in flight when the exam is over.
 const GOODBYE: Duration = Duration::from_secs(20);
-/// How often the canary, the replicas and the scrape targets are looked at, in milliseconds.
+/// How often the canary and the scrape targets are looked at, in milliseconds.
 const WATCH_CANARY_MS: u64 = 200;
-const WATCH_READY_MS: u64 = 500;
 const WATCH_TARGETS_MS: u64 = 1_000;
 
 /// The most changes of containers' states that are recorded: a submission that flaps must not make a history that nobody can read.
@@ -59,8 +66,8 @@ const PAGER: &str = "pager";
 const DRIVER: &str = "driver";
 
 /// What a replay needs of a submission's files. An exam keeps it beside its recording, which others may be replayed on as well.
-pub fn monitoring(files: &Files, vetted: &Vetted, exercise: &Exercise) -> Monitoring {
-    recording::monitoring(files, exercise, &Submitted::new(vetted, exercise))
+pub fn monitoring(vetted: &Vetted, exercise: &Exercise) -> Monitoring {
+    recording::monitoring(&vetted.files(&exercise.manifest), exercise, &Submitted::new(vetted, exercise))
 }
 
 /// Why an exam was not held, or not to its end.
@@ -90,9 +97,6 @@ pub enum ExamError {
     /// The oracle did not say what the models answer.
     #[error("the oracle: {0}")]
     Oracle(String),
-    /// An archive could not be made in memory.
-    #[error("an archive: {0}")]
-    Archive(std::io::Error),
 }
 
 impl ExamError {
@@ -129,6 +133,8 @@ pub struct Hall<'a> {
     pub diagnosed: Vec<Diagnosed>,
     /// Exact image tags by alias.
     pub images: &'a Images,
+    /// What a cluster's nodes are made of; nothing where there is none.
+    pub node: &'a str,
     /// The lease that everything belongs to.
     pub lease: &'a Lease,
     /// The name under which this installation owns resources.
@@ -145,20 +151,14 @@ impl Hall<'_> {
     /// An error before the first event means that there is no history. A fault after it is in the history, and returned: what was
     /// recorded by then can be judged.
     pub async fn hold(&self, manifest: &Manifest, history: &Path, logs: &Path) -> Result<Option<ExamError>, ExamError> {
-        let record = &self.lease.record;
         let token = Seed::fresh().to_string();
-        let rendered = render(self.vetted, &self.exercise.manifest, self.images, &self.lease.ownership(self.owner), &token);
-        write_files(&Submission { files: rendered.files, executable: self.executable.clone() }, &record.folder)?;
-        let environment = Docker::sealed(self.engine.clone(), &record.project, &record.id, record.folder.clone());
-        self.progress.step("building the submission");
-        environment.check().await?;
-        environment.build().await?;
         self.progress.step("asking the oracle");
         let drawn = draw(self.exercise, self.exam, &self.seed);
-        let artifacts = oracle(self.engine, &record.id, self.exercise, self.images, &drawn).await?;
-        self.progress.step("starting the submission");
+        let artifacts = oracle(self.engine, &self.lease.record.id, self.exercise, self.images, &drawn).await?;
         // The trusted services come first, so that what fails after them is the submission's.
-        environment.start_only(&self.exercise.manifest.platform.keys().cloned().collect::<Vec<_>>()).await?;
+        let environment = self.trusted(&token).await?;
+        self.progress.step("starting the submission");
+        let files = self.vetted.files(&self.exercise.manifest);
         let submitted = Submitted::new(self.vetted, self.exercise);
         let clock = Clock::start();
         let rules = Rules { exam: &self.exercise.exam.text, checks: &self.exercise.checks.text, requirements: &self.exercise.requirements };
@@ -166,11 +166,11 @@ impl Hall<'_> {
         if !self.diagnosed.is_empty() {
             recorder.record(What::Diagnosed { facts: self.diagnosed.clone() }).await?;
         }
-        let (input, output) = environment.attach(DRIVER).await?;
+        let streams = environment.converse(DRIVER).await?;
         let sitting = Sitting {
             exercise: self.exercise,
             exam: self.exam,
-            files: self.vetted.files(),
+            files: &files,
             submitted: &submitted,
             environment: &environment,
             images: self.images,
@@ -179,9 +179,10 @@ impl Hall<'_> {
             seed: &self.seed,
             token: Some(token),
             history: self.exam.replay.is_some().then_some(history),
+            logs: Some(logs),
             progress: self.progress,
         };
-        let held = sitting.record(input, output, clock, &recorder).await;
+        let held = sitting.record(streams, clock, &recorder).await;
         if let Err(error) = &held {
             // Where the history itself is what failed, the writer says why.
             recorder.record(What::GraderFault { message: error.to_string() }).await.ok();
@@ -191,8 +192,32 @@ impl Hall<'_> {
             return Ok(Some(error.into()));
         }
         self.progress.step("keeping the logs");
-        keep_logs(&environment, logs).await;
+        keep_logs(&environment, sitting.logged(), Some(logs)).await;
         Ok(held.err())
+    }
+
+    /// An environment in which the trusted services run, and whatever the submission needs before it can be started is there.
+    async fn trusted(&self, token: &str) -> Result<Environment, ExamError> {
+        let record = &self.lease.record;
+        let manifest = &self.exercise.manifest;
+        match self.vetted {
+            Vetted::Compose(vetted) => {
+                let rendered = render(vetted, manifest, self.images, &self.lease.ownership(self.owner), token);
+                write_files(&Submission { files: rendered.files, executable: self.executable.clone() }, &record.folder)?;
+                let docker = Docker::sealed(self.engine.clone(), &record.project, &record.id, record.folder.clone());
+                self.progress.step("building the submission");
+                docker.check().await?;
+                docker.build().await?;
+                docker.start_only(&manifest.platform.keys().cloned().collect::<Vec<_>>()).await?;
+                Ok(Environment::Docker(docker))
+            }
+            Vetted::Manifests(vetted) => {
+                let graded = vetted.graded(manifest, token);
+                let (engine, images, node) = (self.engine, self.images, self.node);
+                let foundation = Foundation { engine, manifest, images, node, lease: self.lease, owner: self.owner, progress: self.progress };
+                Ok(Environment::Kind(foundation.cluster(&graded.platform).await?.with(graded.submitted)))
+            }
+        }
     }
 }
 
@@ -221,16 +246,17 @@ impl Rehearsal<'_> {
         self.progress.step("asking the oracle");
         let drawn = draw(self.exercise, self.exam, &seed);
         let artifacts = oracle(self.engine, &self.lease.id, self.exercise, self.images, &drawn).await?;
-        let environment = Docker::new(self.engine.clone(), &self.lease.project, &self.lease.id, self.lease.folder.clone());
+        let environment = Environment::of(self.engine.clone(), self.lease);
+        let files = self.vetted.files(&self.exercise.manifest);
         let submitted = Submitted::new(self.vetted, self.exercise);
         let clock = Clock::start();
         let rules = Rules { exam: &self.exercise.exam.text, checks: &self.exercise.checks.text, requirements: &self.exercise.requirements };
         let (recorder, writing) = Recorder::begin(history, manifest, &rules, move || clock.now_ns())?;
-        let (beside, input, output) = environment.beside(DRIVER, &[DRIVER])?;
+        let streams = environment.converse(DRIVER).await?;
         let sitting = Sitting {
             exercise: self.exercise,
             exam: self.exam,
-            files: self.vetted.files(),
+            files: &files,
             submitted: &submitted,
             environment: &environment,
             images: self.images,
@@ -239,10 +265,10 @@ impl Rehearsal<'_> {
             seed: &seed,
             token: None,
             history: None,
+            logs: None,
             progress: self.progress,
         };
-        let held = sitting.record(input, output, clock, &recorder).await;
-        drop(beside);
+        let held = sitting.record(streams, clock, &recorder).await;
         drop(recorder);
         writing.finish().await?;
         held
@@ -281,7 +307,7 @@ struct Sitting<'a> {
     exam: &'a Exam,
     files: &'a Files,
     submitted: &'a Submitted,
-    environment: &'a Docker,
+    environment: &'a Environment,
     images: &'a Images,
     artifacts: &'a BTreeMap<String, Artifact>,
     rows: &'a [Row],
@@ -289,50 +315,32 @@ struct Sitting<'a> {
     token: Option<String>,
     /// The history's folder, where there will be a replay of it.
     history: Option<&'a Path>,
+    /// Where every service's log is kept; nowhere at home.
+    logs: Option<&'a Path>,
     progress: &'a Progress,
 }
 
 impl Sitting<'_> {
-    /// Lets the driver of two streams send and ask, walks through the phases, and records all of it.
-    async fn record(&self, input: Input, output: Output, clock: Clock, recorder: &Recorder) -> Result<(), ExamError> {
+    /// Lets the driver of some streams send and ask, walks through the phases, and records all of it.
+    async fn record(&self, streams: Streams, clock: Clock, recorder: &Recorder) -> Result<(), ExamError> {
         let environment = self.environment;
+        let Streams { input, output, guard: _guard } = streams;
         let (send, seen) = watch::channel(Seen::default());
         // Ended with this function, whatever happens in it.
         let mut listeners = JoinSet::new();
-        listeners.spawn(pager::listen(environment.follow(PAGER), recorder.clone(), send.clone()));
-        let mut transitions = Box::pin(environment.transitions());
-        let to = recorder.clone();
+        listeners.spawn(pager::listen(environment.follow(PAGER).await?, recorder.clone(), send.clone()));
         // At home it is the candidate who may start them anew.
         let platform = &self.exercise.manifest.platform;
         // A shadow does what the submission's configuration says, and must not end an exam by it.
         let relied_on = || platform.iter().filter(|(_, service)| service.shadows.is_none()).map(|(name, _)| name.clone());
         let trusted: BTreeSet<String> = self.token.iter().flat_map(|_| relied_on()).collect();
-        listeners.spawn(async move {
-            let mut count = 0;
-            while let Some(transition) = transitions.next().await {
-                let change = transition?;
-                if change.action == "die" && trusted.contains(&change.service) {
-                    let code = change.exit_code.map_or_else(|| "unknown".to_owned(), |code| code.to_string());
-                    return Err(ExamError::Died(format!("`{}` died with exit code {code}", change.service)));
-                }
-                count += 1;
-                if count == MOST_TRANSITIONS {
-                    let text = format!("containers changed their state {count} times; what came later was not recorded");
-                    to.record(What::Note { text }).await?;
-                }
-                if count < MOST_TRANSITIONS {
-                    let what = What::Service { service: change.service, role: change.role, action: change.action, exit_code: change.exit_code };
-                    to.record(what).await?;
-                }
-            }
-            Err(ExamError::Machine("the engine's events ended".to_owned()))
-        });
+        listeners.spawn(keep_transitions(environment.transitions(), trusted, recorder.clone()));
         // What a candidate wrote at home is theirs.
         let bounded = if self.token.is_some() { self.submitted.names() } else { Vec::new() };
         // What a shadow uses is the submission's doing: it scrapes what it is told to.
         let counted: Vec<String> = bounded.iter().chain(self.shadow()).cloned().collect();
         listeners.spawn(machine::watch(environment.clone(), bounded, counted, recorder.clone()));
-        let driver = Driver::open(input, output, clock, answer::Inference::of(self.exercise), recorder.clone(), send).await?;
+        let driver = Driver::open(input, output, clock, answer::Inference::of(self.exercise), recorder.clone(), send.clone()).await?;
         let inputs = &self.exercise.manifest.inputs;
         let steered = Platform { driver: &driver, exercise: self.exercise, token: self.token.clone() };
         steered.accounts(&accounts(inputs, self.rows)).await?;
@@ -367,6 +375,7 @@ impl Sitting<'_> {
             artifacts: self.artifacts,
             sound,
             published: registered().map(|(version, artifact)| (version.to_string(), artifact)).collect(),
+            served: champion.clone(),
             champion,
             question: bodies.first().cloned().unwrap_or_default(),
             newest,
@@ -377,14 +386,16 @@ impl Sitting<'_> {
             disturbed: false,
             broken_off: false,
         };
+        let heirs = Mutex::default();
         self.progress.step("letting the submission settle");
-        let work = async {
+        let work = Box::pin(async {
             conductor.settle().await?;
             conductor.conduct().await?;
-            self.keep(clock, recorder).await
-        };
+            self.keep(clock, &heirs, recorder).await
+        });
         let conducted = tokio::select! {
             conducted = work => conducted,
+            ended = replicas::watch(environment, self.exercise, self.submitted, &driver, &send, &heirs) => ended.map(|never| match never {}),
             // None of them ends while the environment runs, unless something broke.
             Some(ended) = listeners.join_next() => Err(match ended {
                 Ok(Err(error)) => error,
@@ -409,18 +420,25 @@ impl Sitting<'_> {
         self.rows.iter().map(|row| request_body(inputs, account, row)).collect()
     }
 
+    /// Every service, ours and the submission's.
+    fn logged(&self) -> impl Iterator<Item = String> {
+        self.exercise.manifest.platform.keys().cloned().chain(self.submitted.names())
+    }
+
     /// The trusted service that scrapes what the submission's Prometheus does.
     fn shadow(&self) -> Option<&String> {
         self.exercise.manifest.platform.iter().find(|(_, service)| service.shadows.is_some()).map(|(name, _)| name)
     }
 
     /// Keeps what a replay is made of, where there will be one.
-    async fn keep(&self, clock: Clock, recorder: &Recorder) -> Result<(), ExamError> {
+    async fn keep(&self, clock: Clock, heirs: &Mutex<Heirs>, recorder: &Recorder) -> Result<(), ExamError> {
         if let (Some(history), Some(shadow)) = (self.history, self.shadow()) {
             // It has shown what it can, and might keep the shadow from answering.
+            keep_logs(self.environment, self.logged(), self.logs).await;
             self.environment.halt(&self.submitted.names()).await?;
             recording::keep_monitoring(history, &recording::monitoring(self.files, self.exercise, self.submitted))?;
-            recording::take(self.environment, shadow, clock, recorder, history).await?;
+            let heirs = heirs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            recording::take(self.environment, shadow, clock, &heirs, recorder, history).await?;
         }
         Ok(())
     }
@@ -440,15 +458,11 @@ impl Sitting<'_> {
     /// Begins to look at what is watched throughout the exam.
     async fn watch(&self, driver: &Driver) -> Result<(), ExamError> {
         let pager = self.exercise.manifest.platform.get(PAGER).and_then(|pager| pager.port).unwrap_or(80);
-        // By its address: who floods the names' service must not seem to have silenced it. At home it has one that the driver does not reach.
-        let services = if self.token.is_some() { self.environment.services().await? } else { Vec::new() };
-        let address = services.iter().find(|service| service.name == PAGER).and_then(|service| service.addresses.first());
-        let request = bare(get(format!("http://{}:{pager}/healthz", address.map_or(PAGER, String::as_str)), 1_000));
+        // By its address, where there is one: who floods the names' service must not seem to have silenced it.
+        let address = self.environment.address(PAGER).await?;
+        let request = bare(get(format!("http://{}:{pager}/healthz", address.as_deref().unwrap_or(PAGER)), 1_000));
         driver.tell(&Command::Watch { name: "canary".to_owned(), every_ms: WATCH_CANARY_MS, request }).await?;
-        for (service, url) in self.submitted.readiness(self.exercise) {
-            driver.tell(&Command::Watch { name: readiness(&service), every_ms: WATCH_READY_MS, request: bare(get(url, 1_000)) }).await?;
-        }
-        for prometheus in self.submitted.of_role("prometheus") {
+        if let Some(prometheus) = self.submitted.host_of("prometheus") {
             let request = get(format!("http://{prometheus}:9090/api/v1/targets?state=active"), 2_000);
             driver.tell(&Command::Watch { name: answer::TARGETS.to_owned(), every_ms: WATCH_TARGETS_MS, request }).await?;
         }
@@ -474,7 +488,7 @@ impl Conductor<'_> {
             sleep(Duration::from_millis(200)).await;
         }
         let left = deadline.saturating_duration_since(Instant::now());
-        if let Wait::Pending { last_seen } = self.environment.wait_settled(left).await? {
+        if let Wait::Pending { last_seen } | Wait::Impossible { why: last_seen, .. } = self.environment.wait_quiet(left).await? {
             self.recorder.record(What::Note { text: format!("the submission had not settled: {last_seen}") }).await?;
         }
         // Prometheus, if there is one, may not have looked at its targets yet.
@@ -485,28 +499,62 @@ impl Conductor<'_> {
         self.deployed().await
     }
 
-    /// Records the services as they were deployed, with the addresses that they have now.
+    /// Records the services as they were deployed, or their pods, with the addresses that they have now.
     async fn deployed(&self) -> Result<(), ExamError> {
-        let running = self.environment.services().await?;
-        for service in &self.submitted.services {
-            let addresses = running.iter().find(|one| one.name == service.service).map(|one| one.addresses.clone()).unwrap_or_default();
-            let what = What::Deployed { service: service.service.clone(), role: service.role.clone(), memory_mib: service.memory_mib, addresses };
-            self.recorder.record(what).await?;
+        for running in self.environment.running(&self.submitted.names()).await? {
+            self.runs(running).await?;
         }
+        Ok(())
+    }
+
+    /// Records one of them.
+    async fn runs(&self, running: Running) -> Result<(), ExamError> {
+        let Running { name, role, memory_mib, addresses } = running;
+        let said = self.submitted.services.iter().find(|service| service.service == name);
+        let role = role.or_else(|| said.and_then(|service| service.role.clone()));
+        let memory_mib = memory_mib.or(said.map(|service| service.memory_mib)).unwrap_or(0);
+        self.recorder.record(What::Deployed { service: name, role, memory_mib, addresses }).await?;
         Ok(())
     }
 }
 
-/// Keeps what every service said. A log that cannot be had is no reason to lose an exam.
-async fn keep_logs(environment: &Docker, folder: &Path) {
-    let Ok(services) = environment.services().await else { return };
-    if std::fs::create_dir_all(folder).is_err() {
-        return;
+/// Records what becomes of containers, until one dies that is trusted.
+async fn keep_transitions(
+    mut transitions: BoxStream<'static, Result<Transition, EnvironmentError>>,
+    trusted: BTreeSet<String>,
+    recorder: Recorder,
+) -> Result<(), ExamError> {
+    let mut count = 0;
+    while let Some(transition) = transitions.next().await {
+        let change = transition?;
+        if change.action == "die" && trusted.contains(&change.service) {
+            let code = change.exit_code.map_or_else(|| "unknown".to_owned(), |code| code.to_string());
+            return Err(ExamError::Died(format!("`{}` died with exit code {code}", change.service)));
+        }
+        count += 1;
+        if count == MOST_TRANSITIONS {
+            let text = format!("containers changed their state {count} times; what came later was not recorded");
+            recorder.record(What::Note { text }).await?;
+        }
+        if count < MOST_TRANSITIONS {
+            let what = What::Service { service: change.service, role: change.role, action: change.action, exit_code: change.exit_code };
+            recorder.record(what).await?;
+        }
     }
-    for service in services.into_iter().filter(|service| service.name != DRIVER) {
-        if let Ok(said) = environment.logs(&service.name).await {
+    Err(ExamError::Machine("the engine's events ended".to_owned()))
+}
+
+/// Keeps what every service said, where that was not kept before. A log that cannot be had is no reason to lose an exam.
+async fn keep_logs(environment: &Environment, services: impl Iterator<Item = String>, folder: Option<&Path>) {
+    let Some(folder) = folder.filter(|folder| std::fs::create_dir_all(folder).is_ok()) else { return };
+    for service in services.filter(|service| service != DRIVER) {
+        let file = folder.join(format!("{service}.log"));
+        if file.exists() {
+            continue;
+        }
+        if let Ok(said) = environment.logs(&service).await {
             // The same: a full disk was noticed by the history already.
-            drop(std::fs::write(folder.join(format!("{}.log", service.name)), said));
+            drop(std::fs::write(file, said));
         }
     }
 }

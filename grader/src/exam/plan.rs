@@ -6,11 +6,16 @@
 use std::time::Duration;
 
 use harness::document::{self, Document, Problem, Problems};
-use harness::exercise::{Contract, Exercise, Source};
+use harness::exercise::{Contract, EngineKind, Exercise, Source};
 use rand_chacha::rand_core::Rng;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::ring;
+
+/// For how many seconds phases must show a deployment that is well so that a quiet day can be made of them: what the replay asks for, and what it
+/// leaves out where they begin.
+pub const HEALTHY_SECONDS: u64 = 40;
 /// The longest hold of the exam at home, in seconds: twice the slowest scrape that is allowed.
 const HOLD_AT_HOME: u64 = 20;
 
@@ -163,11 +168,22 @@ impl Phase {
         Duration::from_secs(self.min_seconds)
     }
 
+    /// For how many seconds it shows a deployment that is well.
+    pub fn healthy_seconds(&self) -> u64 {
+        let healthy = |step: &Step| match step {
+            Step::Hold { seconds, shows: Some(Shows::Healthy) } => *seconds,
+            Step::Ring { shows: Some(Shows::Healthy), .. } => ring::FOR_SECONDS,
+            _ => 0,
+        };
+        self.steps.iter().map(healthy).sum()
+    }
+
     /// Whether it is about a fault: without one, what users get in it proves nothing.
     pub fn makes_faults(&self) -> bool {
         let makes = |step: &Step| {
             matches!(step, Step::Kill { .. } | Step::KillAll { .. } | Step::Pause { .. } | Step::Crash { .. })
                 || matches!(step, Step::Drift {} | Step::Features { .. } | Step::Promote { .. })
+                || matches!(step, Step::Delete { .. } | Step::Misrelease { .. } | Step::Exhaust { .. })
         };
         self.steps.iter().any(makes)
     }
@@ -268,8 +284,34 @@ pub enum Step {
     Rollback {},
     /// Runs the contract's `status`, within the contract's time.
     Status {},
-    /// Stops every service of the submission and starts them again.
+    /// Stops every service of the submission and starts them again; on Kubernetes, its node.
     Restart {},
+    /// On Kubernetes: deletes one ready pod of a role, drawn like the one that is killed, as people do.
+    Delete {
+        /// The role, as in `exercise.yaml`.
+        role: String,
+    },
+    /// On Kubernetes: asks for the eviction of every ready pod of a role, one right after the other.
+    Evict {
+        /// The role, as in `exercise.yaml`.
+        role: String,
+    },
+    /// On Kubernetes: lets every pod of a role be replaced, and waits until it is over.
+    Roll {
+        /// The role, as in `exercise.yaml`.
+        role: String,
+    },
+    /// On Kubernetes: gives the Deployments of a role an image that is not there, to the end of the phase, and waits until Kubernetes says that
+    /// the rollout does not progress.
+    Misrelease {
+        /// The role, as in `exercise.yaml`.
+        role: String,
+    },
+    /// On Kubernetes: lets a process in one ready pod of a role ask for more and more memory until it is ended.
+    Exhaust {
+        /// The role, as in `exercise.yaml`.
+        role: String,
+    },
     /// Asks Prometheus for its rules and series, and for what every query of the dashboards gives.
     Survey {},
     /// Lets a rule of the grader fire in the submission's Prometheus, once for each receiver, and waits for the pager to hear of it.
@@ -285,6 +327,11 @@ pub enum Step {
 }
 
 impl Step {
+    /// Whether only Kubernetes knows it.
+    fn is_of_kubernetes(&self) -> bool {
+        matches!(self, Self::Delete { .. } | Self::Evict { .. } | Self::Roll { .. } | Self::Misrelease { .. } | Self::Exhaust { .. })
+    }
+
     /// The parts of a contract that it needs and an exercise need not have: their keys, and whether they are there.
     fn needs(&self, contract: &Contract) -> Vec<(&'static str, bool)> {
         let registry = ("registry", contract.registry.is_some());
@@ -414,11 +461,22 @@ impl Exam {
         let Source { name, text } = &exercise.exam;
         let (exam, document) = Self::read(name, text)?;
         let mut problems = Vec::new();
+        let asked = &exercise.contract.ready.role;
         for (index, phase) in exam.phases.iter().enumerate() {
+            for (at, condition) in phase.entry.iter().enumerate() {
+                if matches!(condition, Condition::Ready { role } if role != asked) {
+                    let message = format!("contract.yaml says of the role `{asked}` alone how it says that it is ready");
+                    problems.push(document.problem(&format!("/phases/{index}/entry/{at}/ready/role"), message));
+                }
+            }
             for (at, step) in phase.steps.iter().enumerate() {
+                let place = format!("/phases/{index}/steps/{at}");
                 for (part, _) in step.needs(&exercise.contract).into_iter().filter(|(_, is_there)| !is_there) {
                     let message = format!("this step needs `{part}` in contract.yaml, which is not there");
-                    problems.push(document.problem(&format!("/phases/{index}/steps/{at}"), message));
+                    problems.push(document.problem(&place, message));
+                }
+                if step.is_of_kubernetes() && exercise.manifest.engine != EngineKind::Kind {
+                    problems.push(document.problem(&place, "this step needs `engine: kind` in exercise.yaml"));
                 }
             }
         }
@@ -540,15 +598,29 @@ impl Exam {
         short
     }
 
-    /// A part of the exam: the phases that are named, in their order, without a replay, which needs them all. Fails with the first name
-    /// that is no phase's.
+    /// A part of the exam: the phases that are named, in their order. Where they show a deployment that is well for long enough, what they show of
+    /// incidents is replayed. Fails with the first name that is no phase's.
     pub fn part(&self, phases: &[String]) -> Result<Self, String> {
         if let Some(unknown) = phases.iter().find(|id| !self.phases.iter().any(|phase| phase.id == **id)) {
             return Err(unknown.clone());
         }
-        let mut part = Self { replay: None, ..self.clone() };
+        let mut part = self.clone();
         part.phases.retain(|phase| phases.contains(&phase.id));
+        let is_long_enough = part.phases.iter().map(Phase::healthy_seconds).sum::<u64>() >= HEALTHY_SECONDS;
+        let shown: Vec<&str> = part.phases.iter().flat_map(|phase| &phase.steps).filter_map(signature).collect();
+        let replay = self.replay.clone().filter(|_| is_long_enough).map(|mut replay| {
+            replay.incidents.retain(|incident| shown.contains(&incident.signature.as_str()));
+            replay.quiet.blemishes.retain(|blemish| shown.contains(&blemish.signature.as_str()));
+            replay
+        });
+        part.replay = replay.filter(|replay| !replay.incidents.is_empty());
         Ok(part)
+    }
+
+    /// The phase that shows what an incident is made of.
+    pub fn phase_of(&self, incident: &str) -> Option<&Phase> {
+        let wanted = self.replay.as_ref()?.incidents.iter().find(|one| one.id == incident)?;
+        self.phases.iter().find(|phase| phase.steps.iter().filter_map(signature).any(|shown| shown == wanted.signature))
     }
 
     /// The most time that all commands of a submission may take together.
@@ -599,7 +671,7 @@ mod tests {
         assert_eq!(at("rollback", 500, 300).as_deref(), Some("commands before it took 300 s together"));
         assert_eq!(at("restart", 700, 301).as_deref(), Some("what was before it took 399 s without its commands"));
         let short = flagship().replacen("cap_seconds: 390", "cap_seconds: 200", 1);
-        assert!(refused(&short).contains("the cap of 200 s is below the 226 s that the phases take at least"), "{}", refused(&short));
+        assert!(refused(&short).contains("the cap of 200 s is below the 219 s that the phases take at least"), "{}", refused(&short));
     }
 
     #[test]
@@ -621,6 +693,20 @@ mod tests {
         ] {
             assert!(said.contains(expected), "{expected} is missing in\n{said}");
         }
+    }
+
+    #[test]
+    fn a_part_replays_what_it_shows() {
+        let exam = Exam::parse("exam.yaml", &flagship()).expect("it is right");
+        let part = |phases: &[&str]| exam.part(&phases.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>()).expect("they are there").replay;
+        assert_eq!(part(&["baseline", "drift"]), None, "it is not well for long enough");
+        assert_eq!(part(&["baseline", "store-well", "wiring"]), None, "it shows no incident");
+        let replay = part(&["baseline", "store-well", "drift", "wiring"]).expect("there is one");
+        assert_eq!(replay.incidents.iter().map(|one| one.id.as_str()).collect::<Vec<_>>(), ["drift"]);
+        assert_eq!(replay.quiet.blemishes, []);
+        assert_eq!(exam.phase_of("slow-burn").map(|phase| phase.id.as_str()), Some("outage"));
+        let all: Vec<String> = exam.phases.iter().map(|phase| phase.id.clone()).collect();
+        assert_eq!(exam.part(&all), Ok(exam.clone()));
     }
 
     #[test]
@@ -684,6 +770,24 @@ mod tests {
             }
             assert_eq!(rolled_back, 2, "seed {seed}");
         }
+    }
+
+    #[test]
+    fn a_step_that_only_kubernetes_knows_is_refused_elsewhere() {
+        let mut exercise = model_down();
+        exercise.exam.text = flagship().replacen("- kill: {role: model}", "- delete: {role: model}", 1);
+        let said = Exam::of(&exercise).expect_err("it must be refused").to_string();
+        assert!(said.contains("this step needs `engine: kind` in exercise.yaml"), "{said}");
+        exercise.manifest.engine = EngineKind::Kind;
+        assert!(Exam::of(&exercise).is_ok());
+    }
+
+    #[test]
+    fn readiness_is_a_condition_of_the_role_that_the_contract_names() {
+        let mut exercise = model_down();
+        exercise.exam.text = flagship().replacen("ready: {role: model}", "ready: {role: prometheus}", 1);
+        let said = Exam::of(&exercise).expect_err("it must be refused").to_string();
+        assert!(said.contains("exam.yaml:") && said.contains("contract.yaml says of the role `model` alone"), "{said}");
     }
 
     #[test]

@@ -6,11 +6,12 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use harness::environment::{Docker, Unread};
+use harness::environment::{Environment, Unread};
 use harness::exercise::{Exercise, Files};
 use serde::Deserialize;
 
 use super::clock::Clock;
+use super::replicas::Heirs;
 use super::submitted::Submitted;
 use super::{ExamError, survey};
 use crate::history::{DashboardQuery, MONITORING, Missing, Monitoring, RECORDING, Recorder, What, keep, pack};
@@ -50,9 +51,16 @@ pub(super) fn keep_monitoring(history: &Path, monitoring: &Monitoring) -> Result
 }
 
 /// Takes the recording from the shadow, and puts it into the history.
-pub(super) async fn take(environment: &Docker, shadow: &str, clock: Clock, recorder: &Recorder, history: &Path) -> Result<(), ExamError> {
+pub(super) async fn take(
+    environment: &Environment,
+    shadow: &str,
+    clock: Clock,
+    heirs: &Heirs,
+    recorder: &Recorder,
+    history: &Path,
+) -> Result<(), ExamError> {
     let began_unix_ms = unix_ms() - i64::try_from(clock.now_ns() / 1_000_000).unwrap_or(i64::MAX);
-    let what = match scraped(environment, shadow, began_unix_ms).await? {
+    let what = match scraped(environment, shadow, heirs, began_unix_ms).await? {
         Ok(recording) => {
             keep(history, RECORDING, &pack(recording.text.as_bytes())?)?;
             What::Recorded { series: recording.series, samples: recording.samples, missing: None, began_unix_ms }
@@ -73,7 +81,7 @@ struct Recording {
     samples: usize,
 }
 
-async fn scraped(environment: &Docker, shadow: &str, began_unix_ms: i64) -> Result<Result<Recording, Missing>, ExamError> {
+async fn scraped(environment: &Environment, shadow: &str, heirs: &Heirs, began_unix_ms: i64) -> Result<Result<Recording, Missing>, ExamError> {
     let api = "http://127.0.0.1:9090/api/v1";
     let selector = survey::escaped(&format!("{{__name__!=\"\"}}[{LOOK_BACK_SECONDS}s]"));
     let mut answers = Vec::new();
@@ -87,7 +95,7 @@ async fn scraped(environment: &Docker, shadow: &str, began_unix_ms: i64) -> Resu
         }
     }
     let [series, metadata] = &answers[..] else { return Err(ExamError::platform("the recording has no end")) };
-    Ok(written(series, metadata, began_unix_ms).map_err(|error| Missing { why: error.to_string(), too_much: false }))
+    Ok(written(series, metadata, heirs, began_unix_ms).map_err(|error| Missing { why: error.to_string(), too_much: false }))
 }
 
 #[derive(Deserialize)]
@@ -113,12 +121,28 @@ struct Metadata {
     r#type: String,
 }
 
-/// What Prometheus answered, in the order of its labels and with times of the history.
-fn written(series: &[u8], metadata: &[u8], began_unix_ms: i64) -> Result<Recording, serde_json::Error> {
+/// What Prometheus answered, in the order of its labels and with times of the history. What a replica's successor showed goes on where its own ended.
+fn written(series: &[u8], metadata: &[u8], heirs: &Heirs, began_unix_ms: i64) -> Result<Recording, serde_json::Error> {
     let Answer { data: Matrix { result: mut all } } = serde_json::from_slice(series)?;
+    for one in &mut all {
+        for value in one.metric.values_mut() {
+            if let Some(named) = heirs.named(value) {
+                *value = named;
+            }
+        }
+    }
     let Answer { data: metadata } = serde_json::from_slice::<Answer<BTreeMap<String, Vec<Metadata>>>>(metadata)?;
     let types: BTreeMap<String, String> = metadata.into_iter().filter_map(|(name, mut one)| Some((name, one.pop()?.r#type))).collect();
     all.sort_by(|one, other| one.metric.cmp(&other.metric));
+    all.dedup_by(|next, kept| {
+        let is_same = next.metric == kept.metric;
+        if is_same {
+            kept.values.append(&mut next.values);
+            kept.values.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+            kept.values.dedup_by_key(|(seconds, _)| seconds.to_bits());
+        }
+        is_same
+    });
     let samples = all.iter().map(|one| one.values.len()).sum();
     let mut text = format!("{{\"interval_ms\":{INTERVAL_MS},\"types\":{},\"series\":[", serde_json::to_string(&types)?);
     for (index, one) in all.iter().enumerate() {
@@ -149,7 +173,7 @@ mod tests {
             {"metric":{"__name__":"up","job":"b"},"values":[[1700000001.25,"1"],[1700000002.25,"0"]]},
             {"metric":{"__name__":"up","job":"a"},"values":[[1700000001,"NaN"],[1700000002,"1e-05"]]}]}}"#;
         let metadata = br#"{"status":"success","data":{"up":[{"type":"gauge","help":"","unit":""}]}}"#;
-        let recording = written(series, metadata, 1_700_000_000_000).expect("it is an answer");
+        let recording = written(series, metadata, &Heirs::default(), 1_700_000_000_000).expect("it is an answer");
         assert_eq!((recording.series, recording.samples), (2, 4));
         let read: serde_json::Value = serde_json::from_str(&recording.text).expect("it is JSON");
         assert_eq!(read["types"]["up"], "gauge");

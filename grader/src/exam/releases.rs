@@ -106,17 +106,36 @@ impl Conductor<'_> {
     pub(super) async fn sound_champion(&mut self) -> Result<String, ExamError> {
         match self.platform.champion().await? {
             Some(version) if self.sound.contains(&version) => Ok(version),
-            _ => {
-                let version = self.champion.clone();
-                // A submission may have deleted it.
-                if let (false, Some(artifact)) = (self.platform.has(&version).await?, self.published.get(&version)) {
-                    self.platform.publish(&version, artifact, Digest::Right).await?;
-                }
-                self.platform.promote(&version).await?;
-                self.alias().await?;
-                Ok(version)
-            }
+            _ => self.put_back(self.champion.clone()).await,
         }
+    }
+
+    /// The version that was the champion when the environment was last remembered, once it is that again.
+    pub(super) async fn served_champion(&mut self) -> Result<String, ExamError> {
+        self.put_back(self.served.clone()).await
+    }
+
+    /// Makes a version the champion that was it.
+    async fn put_back(&mut self, version: String) -> Result<String, ExamError> {
+        if self.exercise.contract.registry.is_none() {
+            return Ok(version);
+        }
+        // A submission may have deleted it.
+        if let (false, Some(artifact)) = (self.platform.has(&version).await?, self.published.get(&version)) {
+            self.platform.publish(&version, artifact, Digest::Right).await?;
+        }
+        self.platform.promote(&version).await?;
+        self.alias().await?;
+        Ok(version)
+    }
+
+    /// Remembers the environment, in which the champion serves.
+    pub(super) async fn remember(&mut self) -> Result<(), ExamError> {
+        self.environment.remember().await?;
+        if let Some(version) = self.platform.champion().await? {
+            self.served = version;
+        }
+        Ok(())
     }
 
     /// Records what the registry's champion is.

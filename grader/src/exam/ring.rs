@@ -4,13 +4,14 @@ use ::platform::protocol::Request;
 use rand_chacha::rand_core::Rng;
 use serde_json::json;
 
-use super::ExamError;
 use super::plan::Receiver;
 use harness::exercise::Alerts;
 
+/// What the rule's file is called.
+pub(super) const FILE: &str = "signal.yml";
 /// How long the rule waits before it fires. A Prometheus that has just read its configuration knows no Alertmanager for up to
 /// five seconds, and sends what fires meanwhile again after a minute only.
-const FOR: &str = "8s";
+pub(super) const FOR_SECONDS: u64 = 8;
 
 /// An alert name that nobody could have prepared for.
 pub(super) fn name(random: &mut impl Rng) -> String {
@@ -29,7 +30,7 @@ pub(super) fn rule_file(rules: &[(Receiver, String)], alerts: &Alerts) -> Vec<u8
             json!({
                 "alert": name,
                 "expr": "vector(1)",
-                "for": FOR,
+                "for": format!("{FOR_SECONDS}s"),
                 "labels": { alerts.label.as_str(): urgency },
                 "annotations": { "summary": "a signal that proves the way to the pager" },
             })
@@ -38,21 +39,11 @@ pub(super) fn rule_file(rules: &[(Receiver, String)], alerts: &Alerts) -> Vec<u8
     json!({ "groups": [{ "name": "signal", "interval": "1s", "rules": rules }] }).to_string().into_bytes()
 }
 
-/// The rule file as the archive that the engine unpacks in [`RULES_FOLDER`](harness::compose::RULES_FOLDER).
-pub(super) fn archive(file: &[u8]) -> Result<Vec<u8>, ExamError> {
-    let mut header = tar::Header::new_gnu();
-    header.set_size(file.len() as u64);
-    header.set_mode(0o644);
-    let mut archive = tar::Builder::new(Vec::new());
-    archive.append_data(&mut header, "signal.yml", file).map_err(ExamError::Archive)?;
-    archive.into_inner().map_err(ExamError::Archive)
-}
-
 /// The request that makes Prometheus read its files again.
-pub(super) fn reload(service: &str) -> Request {
+pub(super) fn reload(host: &str) -> Request {
     Request {
         method: "POST".to_owned(),
-        url: format!("http://{service}:9090/-/reload"),
+        url: format!("http://{host}:9090/-/reload"),
         headers: Vec::new(),
         body: None,
         timeout_ms: 10_000,

@@ -25,7 +25,7 @@ const LONGEST: usize = 500;
 impl Conductor<'_> {
     /// Asks Prometheus for its rules and series, and for what every query of the dashboards gives.
     pub(super) async fn survey(&mut self) -> Result<(), ExamError> {
-        let Some(prometheus) = self.submitted.of_role("prometheus").into_iter().next() else { return Ok(()) };
+        let Some(prometheus) = self.submitted.host_of("prometheus") else { return Ok(()) };
         let base = format!("http://{prometheus}:9090/api/v1");
         // A machine that was just restarted, or held up for a moment, is asked again.
         let deadline = Instant::now() + PATIENCE;
@@ -51,7 +51,7 @@ impl Conductor<'_> {
 
     /// Asks Prometheus how many series it holds; one that does not say so holds none.
     pub(super) async fn count_series(&self) -> Result<(), ExamError> {
-        let Some(prometheus) = self.submitted.of_role("prometheus").into_iter().next() else { return Ok(()) };
+        let Some(prometheus) = self.submitted.host_of("prometheus") else { return Ok(()) };
         let answer = self.driver.ask(tsdb(&format!("http://{prometheus}:9090/api/v1"))).await?;
         match json(&answer).as_ref().and_then(series) {
             Some(count) => self.record(What::Series { count }).await,

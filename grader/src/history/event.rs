@@ -130,6 +130,29 @@ pub enum What {
     },
     /// Every service of the submission was stopped and started again.
     Restarted,
+    /// The eviction of a pod was asked for.
+    Evicted {
+        /// The pod.
+        target: String,
+        /// The cluster's words where it refused.
+        refused: Option<String>,
+    },
+    /// Every pod of a Deployment was to be replaced.
+    Rolled {
+        /// The Deployment.
+        deployment: String,
+        /// When that was asked for; it was over, or given up, with this event.
+        began_ns: u64,
+        /// What was missing when it was given up, if it was.
+        missing: Option<String>,
+    },
+    /// Kubernetes said that a rollout does not progress.
+    Stalled {
+        /// The Deployment.
+        deployment: String,
+        /// Its words.
+        said: String,
+    },
     /// What the submission's Prometheus and dashboards hold.
     Surveyed {
         /// The alerting rules that are loaded.

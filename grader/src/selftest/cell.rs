@@ -3,17 +3,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use harness::compose::vet;
+use harness::compose;
 use harness::document::{Document, Node, Problem, Problems};
-use harness::exercise::{Case, CaseKind, Exercise, ExerciseError, Files, Key, Seed, Variant, render_workspace, shuffled};
+use harness::exercise::{Case, CaseKind, EngineKind, Exercise, ExerciseError, Files, Key, Seed, Variant, render_workspace, shuffled};
+use harness::vetted::Vetted;
 
 use crate::check::{Check, Kind, Rubric};
-use crate::exam::{Exam, Phase, Step, monitoring};
+use crate::exam::{Exam, HEALTHY_SECONDS, Phase, Step, monitoring};
 
 /// The seed of the variant that is examined again and again, and of the pairs that are drawn.
 const SEED: &str = "acme-1";
 /// How many pairs of breaks are drawn.
 const PAIRS: usize = 6;
+/// A part of an exam that takes this share of it is not worth it: all of it tells more.
+const WORTH_IT: f64 = 0.7;
 
 /// A submission of which it is known what becomes of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -177,11 +180,43 @@ impl Maker<'_> {
         if are_replayed && self.exam.replay.is_some() && self.is_seen_by_a_replay(files) {
             return Level::Replay;
         }
-        // What fails nothing must be seen to fail nothing; a replay needs all phases; and series are made by all that happens.
-        if unmet.is_empty() || unmet.iter().any(|check| check.is_replayed() || matches!(check.kind, Kind::SeriesBudget(_))) {
+        // What fails nothing must be seen to fail nothing; and series are made by all that happens.
+        if unmet.is_empty() || unmet.iter().any(|check| matches!(check.kind, Kind::SeriesBudget(_))) {
             return Level::Full;
         }
-        Level::Segment(self.segment(&self.rubric.phases(unmet)))
+        let Some(played) = self.played(&unmet) else { return Level::Full };
+        let mut needed = self.rubric.phases(unmet);
+        needed.extend(played);
+        let segment = self.segment(&needed);
+        let min = self.exam.part(&segment).map_or(self.exam.min(), |part| part.min());
+        if min < self.exam.min().mul_f64(WORTH_IT) { Level::Segment(segment) } else { Level::Full }
+    }
+
+    /// The phases that a replay of the incidents needs which checks read; nothing where one of them reads all there are.
+    fn played(&self, unmet: &[&Check]) -> Option<BTreeSet<&str>> {
+        let mut needed = BTreeSet::new();
+        let read = |check: &Check| check.kind.judge().incidents().into_iter().map(str::to_owned).collect::<Vec<_>>();
+        for check in unmet.iter().filter(|check| check.is_replayed()) {
+            let incidents = read(check);
+            let explaining = self.rubric.needed(check).into_iter().filter_map(|id| self.check(id)).flat_map(read);
+            if incidents.is_empty() {
+                return None;
+            }
+            let phases = incidents.iter().cloned().chain(explaining).filter_map(|incident| self.exam.phase_of(&incident));
+            needed.extend(phases.map(|phase| phase.id.as_str()).collect::<Vec<_>>());
+        }
+        if !needed.is_empty() {
+            // What is well for longest, until a quiet day can be made of it.
+            let mut well: Vec<&Phase> = self.exam.phases.iter().filter(|phase| phase.healthy_seconds() > 0 && !phase.makes_faults()).collect();
+            well.sort_by_key(|phase| std::cmp::Reverse(phase.healthy_seconds()));
+            let mut seconds = 0;
+            needed.extend(well.into_iter().map_while(|phase| {
+                let is_missing = seconds < HEALTHY_SECONDS;
+                seconds += phase.healthy_seconds();
+                is_missing.then_some(phase.id.as_str())
+            }));
+        }
+        Some(needed)
     }
 
     /// The phases that are needed, with the first, in which everything is well, and with every release before a release or a restart: what
@@ -216,7 +251,11 @@ impl Maker<'_> {
 
 /// What a replay is given of a submission's files.
 fn given(files: &Files, exercise: &Exercise) -> BTreeMap<String, String> {
-    vet(files, &exercise.manifest).map(|vetted| monitoring(files, &vetted, exercise).files).unwrap_or_default()
+    // What manifests say is rendered first: a replay is not the cheapest level of theirs.
+    if exercise.manifest.engine == EngineKind::Kind {
+        return BTreeMap::new();
+    }
+    compose::vet(files, &exercise.manifest).map(|vetted| monitoring(&Vetted::Compose(vetted), exercise).files).unwrap_or_default()
 }
 
 /// What configurations scrape.

@@ -6,12 +6,13 @@ use std::process::{Output, Stdio};
 use std::time::Instant;
 
 use futures_util::FutureExt;
-use harness::compose::vet;
 use harness::engine::tail;
 use harness::exercise::{Exercise, KEY_FILE, Seed, Variant};
 use harness::exit;
 use harness::interrupt::Interrupt;
+use harness::kustomize::KustomizeError;
 use harness::submission::write_files;
+use harness::vetted::{VetError, vet};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Command;
 
@@ -94,7 +95,10 @@ pub async fn hold(cell: &Cell, means: &Means<'_>, attempt: u32, stop: &mut Stop)
     let scratch = means.ledger.scratch(cell)?;
     let mut replayed = None;
     let refused = match &cell.level {
-        Level::Static => vet(&cell.files, &means.exercise.manifest).err().map(|problems| problems.to_string()),
+        Level::Static => match vet(&cell.files, &means.exercise.manifest).await {
+            Err(VetError::Kustomize(KustomizeError::Tool(error))) => return Err(HoldError::Nothing { command: "vet", said: error.to_string() }),
+            vetted => vetted.err().map(|problems| problems.to_string()),
+        },
         Level::Replay => {
             replayed = Some(replay(cell, means, &scratch, stop).await?);
             None
@@ -160,8 +164,8 @@ async fn replay(cell: &Cell, means: &Means<'_>, scratch: &Path, stop: &mut Stop)
         }
     }
     // Its level says that the policy lets it pass.
-    if let Ok(vetted) = vet(&cell.files, &means.exercise.manifest) {
-        let other = serde_json::to_vec_pretty(&monitoring(&cell.files, &vetted, means.exercise)).unwrap_or_default();
+    if let Ok(vetted) = vet(&cell.files, &means.exercise.manifest).await {
+        let other = serde_json::to_vec_pretty(&monitoring(&vetted, means.exercise)).unwrap_or_default();
         std::fs::write(history.join(MONITORING), other).map_err(LedgerError::at(&history))?;
     }
     let mut command = program(means, "replay");

@@ -5,15 +5,21 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use harness::exercise::{Exercise, Files, hex};
-use harness::images::{ImageError, replay_tag, tag};
+use harness::exercise::{EngineKind, Exercise, Files, hex};
+use harness::images::{ImageError, replay_tag, sources};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Cell, Level};
 
-/// The digest of the sources by which this program records exams.
-const RECORDER: &str = env!("MODELDOWN_RECORDER");
+/// The digest of the sources by which this program records exams on what an exercise runs on.
+fn recorder(engine: EngineKind) -> &'static str {
+    match engine {
+        EngineKind::Docker => env!("MODELDOWN_RECORDER_DOCKER"),
+        EngineKind::Kind => env!("MODELDOWN_RECORDER_KIND"),
+    }
+}
+
 /// The file that says what was recorded.
 const ENTRY: &str = "cell.json";
 /// How many characters of an exercise's digest a folder's name has.
@@ -85,8 +91,8 @@ impl Ledger {
     pub fn of(exercise: &Exercise, below: &Path) -> Result<Self, ImageError> {
         let digest: String = exercise.exam_digest.chars().take(SHORT).collect();
         // The program that replays is that of the exercises' folder, whichever this program was built with.
-        let (images, program) = (tag(exercise)?, replay_tag(exercise)?);
-        Ok(Self { folder: below.join(format!("{}-{digest}-{images}-{program}-{RECORDER}", exercise.manifest.id)) })
+        let (images, program, recorder) = (sources(exercise)?, replay_tag(exercise)?, recorder(exercise.manifest.engine));
+        Ok(Self { folder: below.join(format!("{}-{digest}-{images}-{program}-{recorder}", exercise.manifest.id)) })
     }
 
     /// What all of its recordings are of: exam, images and the sources that record.

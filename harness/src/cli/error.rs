@@ -13,6 +13,7 @@ use crate::interrupt::Interrupt;
 use crate::kustomize::KustomizeError;
 use crate::output::OutputError;
 use crate::submission::SubmissionError;
+use crate::vetted::VetError;
 
 /// Why a command ended early.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +73,15 @@ pub enum CliError {
     /// The doctor found something missing.
     #[error("this machine cannot run an exercise yet")]
     Unusable,
+}
+
+impl From<VetError> for CliError {
+    fn from(error: VetError) -> Self {
+        match error {
+            VetError::Policy(problems) => Self::Policy(problems),
+            VetError::Kustomize(error) => Self::Kustomize(error),
+        }
+    }
 }
 
 impl CliError {

@@ -1,31 +1,27 @@
 //! `harness start`
 
-use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{CliError, status};
-use crate::compose::{Images, Vetted, cage, past_of, vet};
+use crate::compose::{self, Images, cage, past_of};
 use crate::engine::Engine;
-use crate::environment::{Docker, EnvironmentError, Hold, Kind, Lease, Leases, Sweep, Wait, fill_volume, has_volume, past_volume, sweep, sweep_dead};
+use crate::environment::{Docker, Foundation, Hold, Lease, Leases, Sweep, Wait, fill_volume, has_volume, past_volume, sweep, sweep_dead};
 use crate::exercise::{
-    ACCOUNTS_FILE, EngineKind, Exercise, Files, Key, RECORDED_FILE, ROWS_FILE, Seed, VARIANT_FILE, Variant, VariantError, VariantFile,
-    render_workspace,
+    ACCOUNTS_FILE, Exercise, Files, Key, RECORDED_FILE, ROWS_FILE, Seed, VARIANT_FILE, Variant, VariantError, VariantFile, render_workspace,
 };
 use crate::exit::Owner;
 use crate::images;
 use crate::interrupt::Interrupt;
-use crate::kustomize;
 use crate::manifests;
 use crate::output;
 use crate::progress::Progress;
 use crate::submission::{self, write_files};
+use crate::vetted::{Vetted, vet};
 
 /// How long the services of a broken deployment may take to show what is wrong with them.
 const SETTLE: Duration = Duration::from_secs(40);
-/// How long a cluster, and what is ours in it, may take to come up.
-const CLUSTER: Duration = Duration::from_mins(5);
 /// After how many hours a candidate's environment counts as forgotten.
 const HOURS: i64 = 72;
 const ENV_FILE: &str = ".env";
@@ -201,9 +197,8 @@ async fn start(
     let files = submission::read(dir)?.files;
     let owner = leases.owner().map_err(CliError::Leases)?;
     // What is refused leaves nothing behind.
-    let settled = match exercise.manifest.engine {
-        EngineKind::Docker => {
-            let vetted = vet(&files, &exercise.manifest).map_err(CliError::Policy)?;
+    let settled = match vet(&files, &exercise.manifest).await? {
+        Vetted::Compose(vetted) => {
             let images = images::ensure(engine, exercise, progress).await?;
             let past = past(engine, exercise, &images, lease, &owner, dir, progress).await?;
             harden(exercise, &vetted, &images, lease, &owner, past.as_deref(), dir)?;
@@ -211,20 +206,19 @@ async fn start(
             let docker = Docker::new(engine.clone(), &lease.record.project, &lease.record.id, dir.to_owned());
             docker.up().await?;
             progress.step("waiting for the services to settle");
-            docker.wait_settled(SETTLE).await?
+            docker.wait_quiet(SETTLE).await?
         }
-        EngineKind::Kind => {
-            let vetted = match kustomize::render(&files).await? {
-                Some(rendered) => manifests::vet_each([(kustomize::RENDERED, rendered.as_bytes())], &exercise.manifest),
-                None => manifests::vet(&files, &exercise.manifest),
-            };
-            let vetted = vetted.map_err(CliError::Policy)?;
+        Vetted::Manifests(vetted) => {
             let images = images::ensure(engine, exercise, progress).await?;
-            let kind = cluster(engine, exercise, &images, lease, &owner, progress).await?;
+            let node = images::node(engine, progress).await?;
+            let text = |file: &str| std::fs::read_to_string(dir.join(file)).map_err(CliError::file(&dir.join(file)));
+            let platform = manifests::platform(&exercise.manifest, &exercise.contract, &text(ROWS_FILE)?, &text(ACCOUNTS_FILE)?);
+            let foundation = Foundation { engine, manifest: &exercise.manifest, images: &images, node: &node, lease, owner: &owner, progress };
+            let kind = foundation.cluster(&platform).await?;
             progress.step("applying your manifests");
             kind.apply(&vetted.objects, Owner::Candidate).await?;
             progress.step("waiting for the deployments to settle");
-            kind.wait_settled(&exercise.manifest.id, Owner::Candidate, SETTLE).await?
+            kind.wait_quiet(SETTLE).await?
         }
     };
     let unwell = |services: &[crate::environment::Service]| {
@@ -236,37 +230,6 @@ async fn start(
         Wait::Pending { last_seen } => last_seen,
         Wait::Impossible { why, .. } => why,
     })
-}
-
-/// A cluster that has the exercise's images, and in which the trusted services run.
-async fn cluster(engine: &Engine, exercise: &Exercise, images: &Images, lease: &Lease, owner: &str, progress: &Progress) -> Result<Kind, CliError> {
-    let manifest = &exercise.manifest;
-    let node = images::node(engine, progress).await?;
-    let kind = Kind::new(engine.clone(), &lease.record);
-    progress.step("creating the cluster");
-    kind.up(&node, &lease.ownership(owner)).await?;
-    progress.step("giving it the images");
-    let services = manifest.platform.values().filter(|service| service.shadows.is_none());
-    let wanted: BTreeSet<&String> = manifest.aliases.iter().chain(services.map(|service| &service.image)).collect();
-    let wanted: Images = images.iter().filter(|(alias, _)| wanted.contains(alias)).map(|(alias, exact)| (alias.clone(), exact.clone())).collect();
-    kind.load(&wanted, manifests::TAG).await?;
-    progress.step("waiting for the cluster");
-    usable(kind.wait_usable(CLUSTER).await?)?;
-    progress.step("starting the platform");
-    let text = |file: &str| {
-        let path = lease.record.folder.join(file);
-        std::fs::read_to_string(&path).map_err(CliError::file(&path))
-    };
-    kind.apply(&manifests::namespaces(manifest), Owner::Engine).await?;
-    kind.apply(&manifests::platform(manifest, &exercise.contract, &text(ROWS_FILE)?, &text(ACCOUNTS_FILE)?), Owner::Engine).await?;
-    usable(kind.wait_settled(manifests::PLATFORM, Owner::Engine, CLUSTER).await?.map(drop))?;
-    Ok(kind)
-}
-
-/// Whether what is ours came up.
-fn usable(wait: Wait<()>) -> Result<(), EnvironmentError> {
-    let (Wait::Pending { last_seen: why } | Wait::Impossible { why, .. }) = wait else { return Ok(()) };
-    Err(EnvironmentError::Command { command: "harness start".to_owned(), output: why, owner: Owner::Engine })
 }
 
 /// Gives the candidate's Prometheus what was recorded before they came, unless it has that; says in which volume. Nothing where the workspace
@@ -299,7 +262,15 @@ async fn past(
 }
 
 /// Writes the generated part of the workspace: what plain `docker compose` reads beside the candidate's own file.
-fn harden(exercise: &Exercise, vetted: &Vetted, images: &Images, lease: &Lease, owner: &str, past: Option<&str>, dir: &Path) -> Result<(), CliError> {
+fn harden(
+    exercise: &Exercise,
+    vetted: &compose::Vetted,
+    images: &Images,
+    lease: &Lease,
+    owner: &str,
+    past: Option<&str>,
+    dir: &Path,
+) -> Result<(), CliError> {
     let cage = cage(vetted, &exercise.manifest, &exercise.contract, images, &lease.ownership(owner), past);
     std::fs::write(dir.join(CAGE_FILE), cage).map_err(CliError::file(&dir.join(CAGE_FILE)))?;
     let path = dir.join(ENV_FILE);

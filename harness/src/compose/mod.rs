@@ -5,7 +5,7 @@
 
 mod dockerfile;
 mod model;
-mod monitoring;
+pub(crate) mod monitoring;
 mod render;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::document::{self, Document, Kind, Problem, Problems};
 use crate::duration;
 use crate::exercise::{Files, Manifest};
+use crate::size;
 
 use model::Dependency;
 
@@ -48,6 +49,8 @@ pub struct ServiceRole {
     pub memory_mib: u64,
     /// The folder of the submission that it reads as its configuration, if its role is one of the platform's programs.
     pub config: Option<String>,
+    /// The name under which others find it.
+    pub host: String,
 }
 
 impl Vetted {
@@ -62,7 +65,8 @@ impl Vetted {
             let role = role(service);
             let config = role.as_ref().and_then(|role| manifest.roles.get(role)?.config.as_deref());
             let config = config.and_then(|config| folders(service).find(|(_, target)| target.trim_end_matches('/') == config));
-            ServiceRole { service: name.clone(), role, memory_mib: memory_mib(service, manifest), config: config.map(|(source, _)| source) }
+            let (host, memory_mib, config) = (name.clone(), memory_mib(service, manifest), config.map(|(source, _)| source));
+            ServiceRole { service: name.clone(), role, memory_mib, config, host }
         };
         self.file.services.iter().map(described).collect()
     }
@@ -429,16 +433,10 @@ fn memory_mib(service: &model::Service, manifest: &Manifest) -> u64 {
 
 /// A size in Docker's spelling, rounded up to whole MiB.
 fn mebibytes(text: &str) -> Option<u64> {
-    let lower = text.to_ascii_lowercase();
-    let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let factor: u64 = match &lower[digits.len()..] {
-        "" | "b" => 1,
-        "k" | "kb" => 1 << 10,
-        "m" | "mb" => 1 << 20,
-        "g" | "gb" => 1 << 30,
-        _ => return None,
-    };
-    Some(digits.parse::<u64>().ok()?.checked_mul(factor)?.div_ceil(1 << 20))
+    const UNITS: [(&str, u64); 8] =
+        [("", 1), ("b", 1), ("k", 1 << 10), ("kb", 1 << 10), ("m", 1 << 20), ("mb", 1 << 20), ("g", 1 << 30), ("gb", 1 << 30)];
+    let (number, bytes) = size::read::<u64>(&text.to_ascii_lowercase(), &UNITS)?;
+    Some(number.checked_mul(bytes)?.div_ceil(1 << 20))
 }
 
 #[cfg(test)]

@@ -7,12 +7,16 @@
 use serde_json::{Map, Value, json};
 
 use crate::document::{Document, Kind, Node};
+use crate::size;
+
+/// The configuration that a shadow reads, beside the submission's own.
+pub(crate) const SHADOW_CONFIG: &str = "modeldown-shadow.yml";
 
 /// How long a route waits in grading.
 const WAITS: [(&str, &str); 2] = [("group_wait", "0s"), ("group_interval", "1s")];
 
 /// Adds a glob to `rule_files` of a `prometheus.yml`.
-pub(super) fn with_rules(text: &str, glob: &str) -> String {
+pub(crate) fn with_rules(text: &str, glob: &str) -> String {
     let Ok(document) = Document::parse("prometheus.yml", text) else { return text.to_owned() };
     let mut edited = text.to_owned();
     match document.root.get("rule_files") {
@@ -80,7 +84,7 @@ const TARGETS: u64 = 100;
 
 /// The configuration of a Prometheus that scrapes as another's `prometheus.yml` says, but every second, and does nothing else.
 /// `host` is where the other one is: what it calls `localhost` is not the recording's.
-pub(super) fn shadow(text: &str, host: &str) -> String {
+pub(crate) fn shadow(text: &str, host: &str) -> String {
     let root = Document::parse("prometheus.yml", text).map(|document| document.root.value()).unwrap_or_default();
     let mut global = root["global"].as_object().cloned().unwrap_or_default();
     for key in ["evaluation_interval", "rule_query_offset", "query_log_file", "external_labels"] {
@@ -116,19 +120,14 @@ pub(super) fn shadow(text: &str, host: &str) -> String {
 
 /// A size as Prometheus reads it: a whole number with a unit, of 1024 each.
 fn bytes(text: &str) -> Option<u64> {
-    let number = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let shift = match &text[number.len()..] {
-        "B" => 0,
-        "KB" | "KiB" => 10,
-        "MB" | "MiB" => 20,
-        "GB" | "GiB" => 30,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(1 << shift)
+    const UNITS: [(&str, u64); 7] =
+        [("B", 1), ("KB", 1 << 10), ("KiB", 1 << 10), ("MB", 1 << 20), ("MiB", 1 << 20), ("GB", 1 << 30), ("GiB", 1 << 30)];
+    let (number, bytes) = size::read::<u64>(text, &UNITS)?;
+    number.checked_mul(bytes)
 }
 
 /// Sets `group_wait` and `group_interval` of every route of an `alertmanager.yml` to next to nothing.
-pub(super) fn without_waiting(text: &str) -> String {
+pub(crate) fn without_waiting(text: &str) -> String {
     let Ok(document) = Document::parse("alertmanager.yml", text) else { return text.to_owned() };
     let Some(route) = document.root.get("route") else { return text.to_owned() };
     let mut edits = Vec::new();

@@ -18,8 +18,6 @@ const SHARES: u32 = 512;
 const PLATFORM_SHARES: u32 = 8_192;
 /// A recording must not be late for a submission's work, nor hold up what measures it.
 const SHADOW_SHARES: u32 = 2_048;
-/// The configuration that the shadow reads, beside the submission's own.
-const SHADOW_CONFIG: &str = "modeldown-shadow.yml";
 /// The role of the submission's Prometheus.
 const PROMETHEUS: &str = "prometheus";
 /// What a cage calls the volume with the past.
@@ -308,7 +306,7 @@ fn shadow(name: &str, role: &str, vetted: &Vetted, manifest: &Manifest, rendered
     let generated = format!(".modeldown/{name}.yml");
     files.insert(generated.clone(), monitoring::shadow(&String::from_utf8_lossy(&text), original).into_bytes());
     let image = rendered.remove("image").unwrap_or_default();
-    let copy = format!("COPY {}\n", json!([generated, format!("{config}/{SHADOW_CONFIG}")]));
+    let copy = format!("COPY {}\n", json!([generated, format!("{config}/{}", monitoring::SHADOW_CONFIG)]));
     let dockerfile = format!(".modeldown/{name}.Dockerfile");
     files.insert(dockerfile.clone(), format!("FROM {}\n{copies}{copy}", image.as_str().unwrap_or_default()).into_bytes());
     files.insert(format!("{dockerfile}.dockerignore"), Vec::new());

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder};
 
 use super::docker::{Docker, EnvironmentError};
-use crate::engine;
+use crate::engine::{self, Engine};
+use crate::size;
 
 /// The file system that holds the engine's data.
 #[derive(Debug, Clone)]
@@ -15,6 +16,12 @@ pub struct Disk {
 }
 
 impl Disk {
+    /// An engine's, where this machine can see it.
+    pub(super) async fn of(engine: &Engine) -> Result<Option<Self>, EnvironmentError> {
+        let (root, free) = engine.disk().await?;
+        Ok(free.map(|_| Self { root: root.into() }))
+    }
+
     /// How many bytes are free; `None` where the system does not say.
     pub fn free(&self) -> Option<u64> {
         rustix::fs::statvfs(&self.root).ok().map(|space| space.f_bavail.saturating_mul(space.f_frsize))
@@ -24,8 +31,7 @@ impl Disk {
 impl Docker {
     /// The engine's disk, where this machine can see it.
     pub async fn disk(&self) -> Result<Option<Disk>, EnvironmentError> {
-        let (root, free) = self.engine.disk().await?;
-        Ok(free.map(|_| Disk { root: root.into() }))
+        Disk::of(&self.engine).await
     }
 
     /// How many bytes services have written: into their containers, and into volumes that they mount.
@@ -76,18 +82,10 @@ impl Docker {
 
 /// A size as `docker` writes it, such as `1.23GB`; 0 for what is none.
 fn bytes(text: &str) -> i64 {
-    let unit = text.find(|one: char| one.is_ascii_alphabetic()).unwrap_or(text.len());
-    let factor = match &text[unit..] {
-        "B" => 1.0,
-        "kB" => 1e3,
-        "MB" => 1e6,
-        "GB" => 1e9,
-        "TB" => 1e12,
-        _ => 0.0,
-    };
-    #[allow(clippy::cast_possible_truncation, reason = "no disk has 2^63 bytes")]
-    let bytes = (text[..unit].parse().unwrap_or(0.0) * factor) as i64;
-    bytes
+    const UNITS: [(&str, u64); 5] = [("B", 1), ("kB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000), ("TB", 1_000_000_000_000)];
+    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "no disk has 2^52 bytes")]
+    let bytes = |(number, unit): (f64, u64)| (number * unit as f64) as i64;
+    size::read(text, &UNITS).map_or(0, bytes)
 }
 
 #[cfg(test)]

@@ -18,10 +18,11 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use futures_util::{Stream, StreamExt};
 use tokio::io::AsyncWrite;
-use tokio::process::Child;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::io::ReaderStream;
 
+use super::exam::{Replica, Running, Streams};
+use super::usage::{Spent, Usage};
 use crate::compose::{COMPOSE_FILE, ROLE_LABEL};
 use crate::engine::{self, Engine};
 use crate::exercise::Seed;
@@ -32,9 +33,9 @@ const FULL: u64 = 256 << 20;
 /// The most of a service's log that is kept.
 const LOG_LIMIT: usize = 256 * 1024;
 /// The most of a command's output that is kept.
-const OUTPUT_LIMIT: usize = 4 * 1024;
+pub(super) const OUTPUT_LIMIT: usize = 4 * 1024;
 /// The most that a command may say: passing it on keeps the engine busy, and so what measures the submission.
-const OUTPUT_MOST: usize = 4 << 20;
+pub(super) const OUTPUT_MOST: usize = 4 << 20;
 
 /// How long after its streams a command may take to end, and how often that is looked at.
 const EXEC_ENDS: Duration = Duration::from_secs(2);
@@ -75,6 +76,9 @@ pub enum EnvironmentError {
     /// The folder of leases cannot be read or written.
     #[error("leases: {0}")]
     Leases(std::io::Error),
+    /// An archive could not be made in memory.
+    #[error("an archive: {0}")]
+    Archive(std::io::Error),
 }
 
 impl EnvironmentError {
@@ -83,7 +87,7 @@ impl EnvironmentError {
         match self {
             Self::Command { owner, .. } => *owner,
             Self::Api(_) | Self::Kubernetes(_) | Self::Kubeconfig { .. } => Owner::Engine,
-            Self::Leases(_) => Owner::Grader,
+            Self::Leases(_) | Self::Archive(_) => Owner::Grader,
         }
     }
 }
@@ -305,30 +309,82 @@ impl Docker {
         format!("{}-{service}-1", self.project)
     }
 
-    /// Both ends of a service's standard streams: what it is told, and what it says from its first byte on.
-    pub async fn attach(&self, service: &str) -> Result<(Input, Output), EnvironmentError> {
+    /// Both ends of a trusted program's standard streams. In grading those of the service that runs, from its first byte on; at home, where that one is at
+    /// work, those of a second container beside it, which ends with its input or with what guards it.
+    pub async fn converse(&self, service: &str) -> Result<Streams, EnvironmentError> {
+        if !self.sealed {
+            return self.beside(service);
+        }
         let options = AttachContainerOptionsBuilder::new().stdin(true).stdout(true).stream(true).logs(true).build();
         let attached = self.engine.api.attach_container(&self.container(service), Some(options)).await?;
-        Ok((attached.input, Box::pin(attached.output.filter_map(stdout))))
+        Ok(Streams { input: attached.input, output: Box::pin(attached.output.filter_map(stdout)), guard: Box::new(()) })
     }
 
-    /// Runs a command in a second container of a service, beside the one that runs, with both ends of its standard streams. It ends
-    /// with its input, or when what is returned first is dropped.
-    pub fn beside(&self, service: &str, command: &[&str]) -> Result<(Beside, Input, Output), EnvironmentError> {
+    fn beside(&self, service: &str) -> Result<Streams, EnvironmentError> {
         let mut run = self.engine.command();
         run.current_dir(&self.folder).args(["compose", "--progress", "quiet", "--project-name", &self.project, "run", "--rm", "--no-deps", "-T"]);
-        run.arg(service).args(command).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        // The program is called like its service.
+        run.args([service, service]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let failed = |why: String| EnvironmentError::Command { command: format!("docker compose run {service}"), output: why, owner: Owner::Engine };
         let mut child = run.process_group(0).kill_on_drop(true).spawn().map_err(|error| failed(error.to_string()))?;
         let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else { return Err(failed("it has no streams".to_owned())) };
-        Ok((Beside { _child: child }, Box::pin(stdin), Box::pin(ReaderStream::new(stdout))))
+        Ok(Streams { input: Box::pin(stdin), output: Box::pin(ReaderStream::new(stdout)), guard: Box::new(child) })
     }
 
     /// What a service says from its first byte on, without an end while it runs.
-    pub fn follow(&self, service: &str) -> Output {
+    #[allow(clippy::unused_async, reason = "it is asked of every environment")]
+    pub async fn follow(&self, service: &str) -> Result<Output, EnvironmentError> {
         let options = LogsOptionsBuilder::new().stdout(true).follow(true).build();
         let (api, container) = (self.engine.api.clone(), self.container(service));
-        Box::pin(api.logs(&container, Some(options)).filter_map(stdout))
+        Ok(Box::pin(api.logs(&container, Some(options)).filter_map(stdout)))
+    }
+
+    /// Where a service is reached without asking for its name.
+    pub async fn address(&self, service: &str) -> Result<Option<String>, EnvironmentError> {
+        if !self.sealed {
+            // At home it has one that the driver does not reach.
+            return Ok(None);
+        }
+        let found = self.services().await?.into_iter().find(|one| one.name == service);
+        Ok(found.and_then(|one| one.addresses.into_iter().next()))
+    }
+
+    /// What of a submission runs, or should; its file says in which roles and with which limits.
+    pub async fn running(&self, services: &[String]) -> Result<Vec<Running>, EnvironmentError> {
+        let all = self.services().await?;
+        let addresses = |name: &String| all.iter().find(|one| one.name == *name).map(|one| one.addresses.clone()).unwrap_or_default();
+        Ok(services.iter().map(|name| Running { name: name.clone(), role: None, memory_mib: None, addresses: addresses(name) }).collect())
+    }
+
+    /// Services of a role: each is a replica, whether it runs or not.
+    #[allow(clippy::unused_async, reason = "it is asked of every environment")]
+    pub async fn replicas(&self, _: &str, services: &[String]) -> Result<Vec<Replica>, EnvironmentError> {
+        Ok(services.iter().map(|name| Replica { name: name.clone(), host: name.clone() }).collect())
+    }
+
+    /// What services used of the machine's processors since the last look.
+    pub async fn spent(&self, usage: &mut Usage, services: &[String]) -> Result<Spent, EnvironmentError> {
+        let is = |labels: &HashMap<String, String>, label: &str, value: &str| labels.get(label).is_some_and(|one| one == value);
+        let is_ours =
+            |labels: &HashMap<String, String>| is(labels, "com.docker.compose.project", &self.project) || is(labels, "modeldown.lease", &self.lease);
+        let is_asked = |labels: &HashMap<String, String>| labels.get("com.docker.compose.service").is_some_and(|service| services.contains(service));
+        usage.look(&self.engine, is_ours, is_asked).await
+    }
+
+    /// Disturbs a service until [`Docker::mend`].
+    pub async fn disturb(&self, disturbance: &Disturbance) -> Result<(), EnvironmentError> {
+        let container = self.container(&disturbance.target);
+        let disturbed = match disturbance.fault {
+            // Docker takes this for a stop by hand, and does not start it again.
+            Fault::Kill => {
+                let options = KillContainerOptionsBuilder::new().signal("SIGKILL").build();
+                self.engine.api.kill_container(&container, Some(options)).await
+            }
+            // It keeps its connections and answers nobody.
+            Fault::Pause => self.engine.api.pause_container(&container).await,
+        };
+        // One that died by itself a moment before is as dead, and answers nobody either.
+        self.refusable(disturbed).await.map(drop)
     }
 
     /// Everything that a service said, the last 256 KiB of it at most.
@@ -361,22 +417,6 @@ impl Docker {
         })
     }
 
-    /// Kills a service; Docker takes this for a stop by hand and does not start it again. One that died by itself a moment
-    /// before is as dead.
-    pub async fn kill(&self, service: &str) -> Result<Disturbance, EnvironmentError> {
-        let options = KillContainerOptionsBuilder::new().signal("SIGKILL").build();
-        let killed = self.engine.api.kill_container(&self.container(service), Some(options)).await;
-        drop(self.refusable(killed).await?);
-        Ok(Disturbance { fault: Fault::Kill, target: service.to_owned() })
-    }
-
-    /// Pauses a service: it keeps its connections and answers nobody. One that died by itself a moment before answers nobody either.
-    pub async fn pause(&self, service: &str) -> Result<Disturbance, EnvironmentError> {
-        let paused = self.engine.api.pause_container(&self.container(service)).await;
-        drop(self.refusable(paused).await?);
-        Ok(Disturbance { fault: Fault::Pause, target: service.to_owned() })
-    }
-
     /// Kills the process of a service from outside its container, as a crash does: what the engine does about it is the service's
     /// restart policy. (A kill by the engine's API counts as a stop by hand, and switches that policy off.) `tools` is an image of
     /// ours with a shell. One that is dead already has crashed already.
@@ -407,7 +447,7 @@ impl Docker {
     }
 
     /// Ends a disturbance; says why the engine could not, where the submission is what keeps it from it.
-    pub async fn mend(&self, disturbance: Disturbance) -> Result<Result<(), String>, EnvironmentError> {
+    pub async fn mend(&self, disturbance: &Disturbance) -> Result<Result<(), String>, EnvironmentError> {
         let container = self.container(&disturbance.target);
         let mended = match disturbance.fault {
             Fault::Kill => self.engine.api.start_container(&container, None::<StartContainerOptions>).await,
@@ -416,10 +456,10 @@ impl Docker {
         self.refusable(mended).await
     }
 
-    /// Unpacks an archive in a folder of a service; says why the engine could not, where the submission is what keeps it from it.
-    pub async fn put(&self, service: &str, folder: &str, archive: Vec<u8>) -> Result<Result<(), String>, EnvironmentError> {
+    /// Writes a file into a folder of a service; says why the engine could not, where the submission is what keeps it from it.
+    pub async fn put(&self, service: &str, folder: &str, file: &str, content: &[u8]) -> Result<Result<(), String>, EnvironmentError> {
         let options = UploadToContainerOptionsBuilder::new().path(folder).build();
-        let body = bollard::body_full(archive.into());
+        let body = bollard::body_full(archive(file, content).map_err(EnvironmentError::Archive)?.into());
         let put = self.engine.api.upload_to_container(&self.container(service), Some(options), body).await;
         self.refusable(put).await
     }
@@ -606,7 +646,7 @@ impl Docker {
     }
 
     /// Waits until every service is well or will not become so by waiting.
-    pub async fn wait_settled(&self, limit: Duration) -> Result<Wait<Vec<Service>>, EnvironmentError> {
+    pub async fn wait_quiet(&self, limit: Duration) -> Result<Wait<Vec<Service>>, EnvironmentError> {
         let deadline = Instant::now() + limit;
         loop {
             let services = self.services().await?;
@@ -648,16 +688,20 @@ fn unwell_since(state: &ContainerState) -> Option<String> {
     }
 }
 
-/// A container that runs beside its service's.
-#[derive(Debug)]
-pub struct Beside {
-    _child: Child,
-}
-
 /// What a service is told.
 pub type Input = Pin<Box<dyn AsyncWrite + Send>>;
 /// What a service says, in pieces.
 pub type Output = Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
+
+/// A file as the archive that engines unpack.
+fn archive(file: &str, content: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(content.len() as u64);
+    header.set_mode(0o644);
+    let mut archive = tar::Builder::new(Vec::new());
+    archive.append_data(&mut header, file, content)?;
+    archive.into_inner()
+}
 
 async fn stdout(piece: Result<LogOutput, bollard::errors::Error>) -> Option<std::io::Result<Bytes>> {
     match piece {
@@ -672,7 +716,7 @@ async fn stdout(piece: Result<LogOutput, bollard::errors::Error>) -> Option<std:
 pub struct Disturbance {
     /// Its kind.
     pub fault: Fault,
-    /// The service that it hits.
+    /// The service that it hits, or the pod.
     pub target: String,
 }
 

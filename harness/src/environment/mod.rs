@@ -1,10 +1,13 @@
 //! Environments: what runs, and under whose lease.
 
+mod cluster;
 mod disk;
 mod docker;
+mod exam;
 mod kind;
 mod lease;
 mod past;
+mod pods;
 mod sweep;
 mod usage;
 mod workload;
@@ -12,16 +15,19 @@ mod workload;
 use crate::engine::Engine;
 use crate::exercise::EngineKind;
 
+pub use cluster::Foundation;
 pub use disk::Disk;
-pub use docker::{Beside, Disturbance, Docker, EnvironmentError, Fault, Input, Once, Output, Ran, Service, Transition, Unread, Wait, run_once};
+pub use docker::{Disturbance, Docker, EnvironmentError, Fault, Input, Once, Output, Ran, Service, Transition, Unread, Wait, run_once};
+pub use exam::{Replica, Running, Streams};
 pub use kind::{KUBECONFIG, Kind};
 pub use lease::{Hold, Lease, Leases, Record};
 pub use past::{fill_volume, has_volume, past_volume};
+pub use pods::{Exhausting, Misreleased};
 pub use sweep::{Sweep, sweep, sweep_dead};
 pub use usage::{Spent, Usage, Whole};
 
-/// What a candidate's environment runs on.
-#[derive(Debug, Clone)]
+/// What an environment runs on.
+#[derive(Clone)]
 pub enum Environment {
     /// Docker Compose.
     Docker(Docker),

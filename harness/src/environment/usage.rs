@@ -9,7 +9,8 @@ use bollard::query_parameters::{ListContainersOptionsBuilder, StatsOptionsBuilde
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 
-use super::docker::{Docker, EnvironmentError};
+use super::docker::EnvironmentError;
+use crate::engine::Engine;
 
 /// Programs that work for every container, and those that tell them to: what they use may be a submission's doing.
 const ENGINE: [&str; 8] = ["dockerd", "containerd", "containerd-shim", "runc", "docker-proxy", "docker-init", "docker-compose", "docker-buildx"];
@@ -59,25 +60,29 @@ impl Default for Usage {
 }
 
 impl Usage {
-    /// What services used since the last look.
-    pub async fn look(&mut self, environment: &Docker, services: &[String]) -> Result<Spent, EnvironmentError> {
+    /// What containers that are asked for used since the last look, and what became of the machine; by their labels they are ours, and asked for.
+    pub(super) async fn look(
+        &mut self,
+        engine: &Engine,
+        is_ours: impl Fn(&HashMap<String, String>) -> bool,
+        is_asked: impl Fn(&HashMap<String, String>) -> bool,
+    ) -> Result<Spent, EnvironmentError> {
         // Before the engine is asked which containers there are: one of the environment's that is new must not pass for somebody else's.
         let now = Instant::now();
         let (machine, processes) = (Machine::read(), processes());
         let options = ListContainersOptionsBuilder::new().all(true).build();
         let (mut ours, mut theirs) = (HashMap::new(), HashSet::new());
-        for container in environment.engine.api.list_containers(Some(options)).await? {
+        for container in engine.api.list_containers(Some(options)).await? {
             let (Some(id), labels) = (container.id, container.labels.unwrap_or_default()) else { continue };
-            let is = |label: &str, value: &str| labels.get(label).is_some_and(|one| one == value);
-            if is("com.docker.compose.project", &environment.project) || is("modeldown.lease", &environment.lease) {
-                ours.insert(id, labels.get("com.docker.compose.service").is_some_and(|service| services.contains(service)));
+            if is_ours(&labels) {
+                ours.insert(id, is_asked(&labels));
             } else {
                 theirs.insert(id);
             }
         }
         let asked = ours.into_iter().map(|(id, is_one)| async move {
             let options = StatsOptionsBuilder::new().stream(false).one_shot(true).build();
-            let mut stats = Box::pin(environment.engine.api.stats(&id, Some(options)));
+            let mut stats = Box::pin(engine.api.stats(&id, Some(options)));
             // One that is gone or on its way uses nothing.
             let cpu = stats.next().await?.ok()?.cpu_stats?;
             Some((id, is_one, cpu.cpu_usage?.total_usage?, cpu.online_cpus))

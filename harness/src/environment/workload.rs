@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::docker::{Service, Wait};
+use super::pods::is_alive;
 use crate::compose::ROLE_LABEL;
 use crate::exit::Owner;
 
@@ -23,7 +24,7 @@ const STUCK: [&str; 8] = [
     "RunContainerError",
 ];
 /// Which of its templates a Deployment is at, and a `ReplicaSet` is of.
-const REVISION: &str = "deployment.kubernetes.io/revision";
+pub(super) const REVISION: &str = "deployment.kubernetes.io/revision";
 /// The words of a scheduler that waits for a node to come up.
 const NOT_YET: &str = "node.kubernetes.io/not-ready";
 
@@ -57,10 +58,26 @@ impl Workloads {
 
     /// Whether a pod is of the newest template of its Deployment, or of none.
     fn is_current(&self, pod: &Pod) -> bool {
-        let Some(owned_by) = owner(&pod.metadata) else { return true };
-        let Some(set) = self.replica_sets.iter().find(|set| set.metadata.name.as_deref() == Some(owned_by)) else { return true };
-        let deployment = self.deployments.iter().find(|one| one.metadata.name.as_deref() == owner(&set.metadata));
-        deployment.is_none_or(|one| revision(&one.metadata) == revision(&set.metadata))
+        let Some((set, deployment)) = self.owners(pod) else { return true };
+        revision(&deployment.metadata) == revision(&set.metadata)
+    }
+
+    fn owners(&self, pod: &Pod) -> Option<(&ReplicaSet, &Deployment)> {
+        let (owned_by, of) = (owner(&pod.metadata)?, |metadata: &ObjectMeta| metadata.name.clone());
+        let set = self.replica_sets.iter().find(|set| of(&set.metadata).as_deref() == Some(owned_by))?;
+        let deployment = self.deployments.iter().find(|one| of(&one.metadata).as_deref() == owner(&set.metadata))?;
+        Some((set, deployment))
+    }
+
+    /// The Deployment that a pod is of, if it is of one.
+    pub(super) fn deployment_of(&self, pod: &Pod) -> Option<&Deployment> {
+        self.owners(pod).map(|(_, deployment)| deployment)
+    }
+
+    /// The pods of some Deployments that are not on their way out.
+    pub(super) fn pods_of(&self, is_asked: impl Fn(&Deployment) -> bool) -> Vec<Pod> {
+        let is_one = |pod: &&Pod| is_alive(pod) && self.deployment_of(pod).is_some_and(&is_asked);
+        self.pods.iter().filter(is_one).cloned().collect()
     }
 
     /// The Deployments, as people are told of them.
@@ -113,9 +130,15 @@ fn overdue(deployment: &Deployment) -> Option<String> {
     if let Some(message) = refused.filter(|message| !message.contains("serviceaccount")) {
         return Some(format!("`{}`: its pods are refused: {message}", name(deployment)));
     }
-    let late = conditions
-        .iter()
-        .find(|one| one.type_ == "Progressing" && one.status == "False" && one.reason.as_deref() == Some("ProgressDeadlineExceeded"))?;
+    late(deployment)
+}
+
+/// What is said of a rollout whose progress deadline is over, if it is.
+pub(super) fn late(deployment: &Deployment) -> Option<String> {
+    // Before its controller has looked at it, what is said is of an older template.
+    let conditions = deployment.status.as_ref().filter(|_| is_observed(deployment))?.conditions.as_ref()?;
+    let is_late = |reason: Option<&str>| reason == Some("ProgressDeadlineExceeded");
+    let late = conditions.iter().find(|one| one.type_ == "Progressing" && one.status == "False" && is_late(one.reason.as_deref()))?;
     Some(format!("`{}`: {}", name(deployment), late.message.as_deref().unwrap_or("its progress deadline is over")))
 }
 

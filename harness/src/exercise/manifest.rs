@@ -37,7 +37,7 @@ pub struct Manifest {
     pub aliases: BTreeSet<String>,
     /// What the submission may use up in all.
     pub budget: Budget,
-    /// Images of the exercise's own, targets of `images/Dockerfile`.
+    /// Images that are made for the exercise.
     #[serde(default)]
     pub images: Vec<ExerciseImage>,
     /// Globs below `reference/`: what of it reaches a candidate.
@@ -115,7 +115,7 @@ pub enum EngineKind {
     /// Docker Compose.
     #[default]
     Docker,
-    /// Kubernetes, in a cluster of one node that kind makes.
+    /// Kubernetes, in a cluster that kind makes.
     Kind,
 }
 
@@ -216,7 +216,7 @@ pub struct Budget {
     pub memory_mib: u64,
 }
 
-/// An image of the exercise's own.
+/// An image that is made for the exercise.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExerciseImage {
@@ -224,6 +224,13 @@ pub struct ExerciseImage {
     pub alias: String,
     /// Its target in `images/Dockerfile`.
     pub target: String,
+    /// The exercise beside this one whose Dockerfile that is; this one's where nothing is said.
+    #[serde(default)]
+    pub of: Option<String>,
+    /// Folders that it is made from as well, such as `model-down/reference/model`. With any, the folder of all exercises is the context in which it
+    /// is built.
+    #[serde(default)]
+    pub shares: BTreeSet<String>,
 }
 
 /// One feature of the model: part of every request, or known to the feature store.

@@ -2,7 +2,7 @@
 //!
 //! A tag is the digest of what the image is made from, so that nothing is rebuilt when nothing changed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::compose::Images;
 use crate::engine::{self, Engine};
-use crate::exercise::{Exercise, hex};
+use crate::exercise::{Exercise, ExerciseImage, hex};
 use crate::progress::Progress;
 
 /// What every image stands on.
@@ -57,16 +57,17 @@ pub async fn ensure(engine: &Engine, exercise: &Exercise, progress: &Progress) -
     let exercises = exercises_of(exercise);
     let platform_tag = platform_digest(exercises)?;
     let mut images = platform_tagged(engine, exercises, &PLATFORM, &platform_tag, progress).await?;
-    let own = exercise.dir.join("images");
-    let tag = digest(&own, &["."], &platform_tag)?;
-    let mut missing = Vec::new();
+    let mut missing: BTreeMap<(PathBuf, String), Vec<Image>> = BTreeMap::new();
     for one in &exercise.manifest.images {
-        let image = Image { alias: one.alias.clone(), target: one.target.clone(), tag: tag.clone() };
-        missing.extend(image.missing(engine, &mut images).await);
+        let tag = own_digest(exercise, one, &platform_tag)?;
+        let image = Image { alias: one.alias.clone(), target: one.target.clone(), tag };
+        if let Some(image) = image.missing(engine, &mut images).await {
+            missing.entry(source(exercise, one)).or_default().push(image);
+        }
     }
-    if !missing.is_empty() {
+    for ((context, dockerfile), images) in missing {
         progress.step("building the exercise's images (once)");
-        build(engine, &own, "Dockerfile", &missing).await?;
+        build(engine, &context, &dockerfile, &images).await?;
     }
     Ok(images)
 }
@@ -101,9 +102,32 @@ pub async fn node(engine: &Engine, progress: &Progress) -> Result<String, ImageE
     }
 }
 
-/// The tag of an exercise's own images: a digest of what they, and the platform's below them, are made from.
-pub fn tag(exercise: &Exercise) -> Result<String, ImageError> {
-    digest(&exercise.dir.join("images"), &["."], &platform_digest(exercises_of(exercise))?)
+/// A digest of what an exercise's images, and the platform's below them, are made from.
+pub fn sources(exercise: &Exercise) -> Result<String, ImageError> {
+    let platform = platform_digest(exercises_of(exercise))?;
+    let tags: Result<String, ImageError> = exercise.manifest.images.iter().map(|one| own_digest(exercise, one, &platform)).collect();
+    digest(exercises_of(exercise), &[], &(tags? + &platform))
+}
+
+/// The tag of an image of an exercise's: a digest of what it, and the platform's below it, are made from.
+fn own_digest(exercise: &Exercise, image: &ExerciseImage, platform: &str) -> Result<String, ImageError> {
+    let own = digest(&owner(exercise, image).join("images"), &["."], platform)?;
+    let shares: Vec<&str> = image.shares.iter().map(String::as_str).collect();
+    if shares.is_empty() { Ok(own) } else { digest(exercises_of(exercise), &shares, &own) }
+}
+
+/// The folder of the exercise whose Dockerfile makes an image.
+fn owner(exercise: &Exercise, image: &ExerciseImage) -> PathBuf {
+    image.of.as_ref().map_or_else(|| exercise.dir.clone(), |other| exercises_of(exercise).join(other))
+}
+
+/// The context in which an image is built, and its Dockerfile there.
+fn source(exercise: &Exercise, image: &ExerciseImage) -> (PathBuf, String) {
+    if image.shares.is_empty() {
+        return (owner(exercise, image).join("images"), "Dockerfile".to_owned());
+    }
+    let name = image.of.as_deref().unwrap_or(&exercise.manifest.id);
+    (exercises_of(exercise).to_owned(), format!("{name}/images/Dockerfile"))
 }
 
 /// The tag of the replay program beside an exercise; nothing where it has none.

@@ -3,6 +3,7 @@
 //! a Role that it was given, the cluster itself refuses where it must (`admission.rs`, quotas).
 
 mod admission;
+mod grading;
 mod model;
 mod platform;
 
@@ -13,14 +14,17 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::compose::ROLE_LABEL;
 use crate::document::{self, Document, Node, Problem, Problems};
 use crate::exercise::{Files, Manifest};
 
+pub use grading::Graded;
+pub(crate) use platform::CONTROL_PLANE;
 pub use platform::{PLATFORM, namespaces, platform};
 
 use model::{
-    Capabilities, ConfigMap, Container, Deployment, Job, KINDS, Object, PodDisruptionBudget, PodSecurity, PodSpec, Role, RoleBinding, Seccomp,
-    Service, ServiceAccount, head,
+    Capabilities, ConfigMap, Container, Deployment, Job, KINDS, Metadata, Object, PodDisruptionBudget, PodSecurity, PodSpec, Role, RoleBinding,
+    Seccomp, Service, ServiceAccount, Volume, head,
 };
 
 /// The folder of a workspace in which every YAML or JSON file is a manifest.
@@ -56,18 +60,25 @@ const UNCONFINED: &str = "container.apparmor.security.beta.kubernetes.io/";
 pub struct VettedManifests {
     /// The objects, each with its namespace.
     pub objects: Vec<Value>,
+    /// The submission's files.
+    files: Files,
 }
 
 /// Checks a submission's manifests, and lists everything that is not allowed. They are applied in a namespace that is called like the exercise.
 pub fn vet(files: &Files, manifest: &Manifest) -> Result<VettedManifests, Problems> {
     let manifests = files.iter().filter(|(path, _)| is_manifest(path));
-    vet_each(manifests.map(|(path, content)| (path.as_str(), content.as_slice())), manifest)
+    vet_each(manifests.map(|(path, content)| (path.as_str(), content.as_slice())), files, manifest)
 }
 
 /// The same for manifests that are in no file of the submission; each has what complaints call it.
-pub fn vet_each<'a>(manifests: impl IntoIterator<Item = (&'a str, &'a [u8])>, manifest: &Manifest) -> Result<VettedManifests, Problems> {
+pub fn vet_each<'a>(
+    manifests: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+    files: &Files,
+    manifest: &Manifest,
+) -> Result<VettedManifests, Problems> {
     let mut count = 0;
-    let mut check = Check { manifest, namespace: &manifest.id, problems: Vec::new(), seen: BTreeMap::new(), objects: Vec::new() };
+    let mut check =
+        Check { manifest, namespace: &manifest.id, problems: Vec::new(), seen: BTreeMap::new(), roles: BTreeMap::new(), objects: Vec::new() };
     for (path, content) in manifests {
         match documents(path, content) {
             Err(Problems(problems)) => check.problems.extend(problems),
@@ -85,10 +96,12 @@ pub fn vet_each<'a>(manifests: impl IntoIterator<Item = (&'a str, &'a [u8])>, ma
     }
     if check.seen.is_empty() && check.problems.is_empty() {
         check.problems.push(Problem::at(MANIFESTS, "", 0, "there is no manifest in this folder of the submission"));
+    } else if check.problems.is_empty() {
+        check.counts();
     }
     let Check { mut problems, objects, .. } = check;
     if problems.is_empty() {
-        return Ok(VettedManifests { objects });
+        return Ok(VettedManifests { objects, files: files.clone() });
     }
     problems.sort();
     problems.dedup();
@@ -107,6 +120,8 @@ struct Check<'a> {
     problems: Vec<Problem>,
     /// Where each object stands, by kind and name.
     seen: BTreeMap<(String, String), String>,
+    /// How many Deployments have each role.
+    roles: BTreeMap<String, usize>,
     objects: Vec<Value>,
 }
 
@@ -140,11 +155,14 @@ impl Check<'_> {
         let Some(object) = read else { return };
         self.named(document, kind, &object);
         match &object {
-            Object::Deployment(one) if one.spec.replicas.is_some_and(|replicas| replicas > MOST_REPLICAS) => {
-                self.wrong(document, "/spec/replicas", format!("at most {MOST_REPLICAS} replicas are allowed"), "");
-            }
+            Object::Deployment(one) => self.deployment(document, one),
             Object::Service(one) if one.spec.r#type.as_deref().is_some_and(|kind| kind != "ClusterIP") => {
                 self.wrong(document, "/spec/type", "a Service may be of type `ClusterIP` only", "nobody outside the cluster reaches it");
+            }
+            Object::Job(one)
+                if one.spec.template.metadata.as_ref().is_some_and(|metadata| metadata.labels.iter().any(|all| all.contains_key(ROLE_LABEL))) =>
+            {
+                self.wrong(document, "/spec/template", format!("the pods of a Job have no label `{ROLE_LABEL}`"), "");
             }
             Object::Role(one) => self.role(document, one),
             Object::RoleBinding(one) => self.binding(document, one),
@@ -191,6 +209,90 @@ impl Check<'_> {
         let place = document.problem("/metadata/name", "").place();
         if let Some(other) = self.seen.insert((kind.to_owned(), name.clone()), place) {
             self.wrong(document, "/metadata/name", format!("there is another {kind} `{name}`, at {other}"), "");
+        }
+    }
+
+    fn deployment(&mut self, document: &Document, deployment: &Deployment) {
+        if deployment.spec.replicas.is_some_and(|replicas| replicas > MOST_REPLICAS) {
+            self.wrong(document, "/spec/replicas", format!("at most {MOST_REPLICAS} replicas are allowed"), "");
+        }
+        if let Some(name) = deployment.metadata.name.as_ref().filter(|name| self.manifest.platform.contains_key(*name)) {
+            self.wrong(document, "/metadata/name", format!("`{name}` is the platform's"), "choose another name");
+        }
+        let label = |metadata: Option<&Metadata>| metadata.and_then(|metadata| metadata.labels.as_ref()?.get(ROLE_LABEL)).cloned();
+        let role = label(Some(&deployment.metadata));
+        if label(deployment.spec.template.metadata.as_ref()) != role {
+            let message = format!("a Deployment and its pods must have the same label `{ROLE_LABEL}`, or none");
+            self.wrong(document, "/spec/template", message, "it stands below `metadata` of both");
+        }
+        let Some(role) = role else { return };
+        let Some(known) = self.manifest.roles.get(&role) else {
+            let known: Vec<&str> = self.manifest.roles.keys().map(String::as_str).collect();
+            self.wrong(document, "/metadata/labels", format!("there is no role `{role}`"), &format!("known: {}", known.join(", ")));
+            return;
+        };
+        *self.roles.entry(role.clone()).or_default() += 1;
+        if known.trusted {
+            self.trusted(document, &role, deployment);
+        }
+    }
+
+    /// What a Deployment of a program of the platform's may say: its configuration, and nothing of how it is run.
+    fn trusted(&mut self, document: &Document, role: &str, deployment: &Deployment) {
+        let Some(known) = self.manifest.roles.get(role) else { return };
+        let pod = &deployment.spec.template.spec;
+        let here = "/spec/template/spec/containers";
+        let [container] = &pod.containers[..] else {
+            self.wrong(document, here, format!("a pod of the role `{role}` has one container"), "");
+            return;
+        };
+        if pod.init_containers.is_some() || deployment.spec.replicas.unwrap_or(1) != 1 {
+            self.wrong(document, "/spec", format!("the role `{role}` has one replica, and its pod no container but one"), "");
+        }
+        if container.image.rsplit_once(':').map(|(alias, _)| alias) != Some(known.image.as_str()) {
+            self.wrong(document, &format!("{here}/0/image"), format!("the role `{role}` runs `{}:{TAG}`", known.image), "");
+        }
+        let said = [
+            ("command", container.command.is_some()),
+            ("args", container.args.is_some()),
+            ("env", container.env.is_some()),
+            ("envFrom", container.env_from.is_some()),
+            ("workingDir", container.working_dir.is_some()),
+            ("lifecycle", container.lifecycle.is_some()),
+        ];
+        for (field, _) in said.into_iter().filter(|(_, is_said)| *is_said) {
+            let message = format!("`{field}` of the role `{role}` is the platform's: you supply its configuration");
+            self.wrong(document, &format!("{here}/0/{field}"), message, "");
+        }
+        let is_below = |path: &str, folder: &str| path.strip_prefix(folder).is_some_and(|below| below.is_empty() || below.starts_with('/'));
+        for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
+            let path = mount.mount_path.trim_end_matches('/');
+            let volume = pod.volumes.iter().flatten().find(|volume| volume.name == mount.name);
+            let is_configuration = known.config.as_deref().is_some_and(|config| is_below(path, config));
+            let is_scratch = known.scratch.iter().any(|folder| path == folder) || path == "/tmp";
+            let fits = |volume: &Volume| (is_configuration && volume.config_map.is_some()) || (is_scratch && volume.empty_dir.is_some());
+            if !volume.is_some_and(fits) {
+                let scratch: Vec<&str> = known.scratch.iter().map(String::as_str).collect();
+                let help = format!("a ConfigMap below `{}`, an `emptyDir` at {}", known.config.as_deref().unwrap_or("nowhere"), scratch.join(", "));
+                self.wrong(
+                    document,
+                    &format!("{here}/0/volumeMounts/{index}"),
+                    format!("nothing of yours may be at `{path}` of the role `{role}`"),
+                    &help,
+                );
+            }
+        }
+    }
+
+    /// Whether every role is there, and each of the platform's programs once.
+    fn counts(&mut self) {
+        for (role, wanted) in &self.manifest.roles {
+            let count = self.roles.get(role).copied().unwrap_or(0);
+            if count == 0 || (wanted.trusted && count != 1) {
+                let wanted = if wanted.trusted { "exactly one" } else { "at least one" };
+                let message = format!("{count} Deployments have the role `{role}`; {wanted} must");
+                self.problems.push(Problem::at(MANIFESTS, "", 0, message).with_help(format!("the label `{ROLE_LABEL}: {role}`")));
+            }
         }
     }
 
