@@ -228,7 +228,7 @@ func TestLoadErrorsNameFileAndLine(t *testing.T) {
 		{"prometheus/rules/alerts.yml", "up == 0", "up = 0", 4, "could not parse expression"},
 		{"prometheus/rules/alerts.yml", "alert: A", "alert: A, colour: red", 4, "colour"},
 		{"prometheus/prometheus.yml", "scrape_timeout: 3s", "scrape_time: 3s", 3, "scrape_time"},
-		{"prometheus/prometheus.yml", "static_configs", "kubernetes_sd_configs", 0, "kubernetes_sd_configs"},
+		{"prometheus/prometheus.yml", "static_configs", "consul_sd_configs", 0, "consul_sd_configs"},
 		{"alertmanager/alertmanager.yml", "receiver: page\n", "receiver: pager\n", 11, "pager"},
 	} {
 		in := small(good, outage)
