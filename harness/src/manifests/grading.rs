@@ -211,11 +211,8 @@ fn push(list: &mut Value, item: Value) {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
-    use crate::exercise::Exercise;
-    use crate::manifests::vet;
+    use crate::manifests::tests::{vetted_for, with_roles};
 
     /// A submission's monitoring.
     const MONITORING: &str = "\
@@ -263,13 +260,11 @@ subjects: [{kind: ServiceAccount, name: prom}]
 ";
 
     fn manifest() -> Manifest {
-        let mut manifest = Exercise::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../exercises/model-down")).expect("it is right").manifest;
-        manifest.roles.retain(|role, _| role == PROMETHEUS);
-        manifest
+        with_roles(&[PROMETHEUS])
     }
 
     fn vetted(text: &str) -> Result<VettedManifests, String> {
-        vet(&[("manifests/all.yaml".to_owned(), text.as_bytes().to_vec())].into(), &manifest()).map_err(|problems| problems.to_string())
+        vetted_for(text, &manifest()).map_err(|problems| problems.to_string())
     }
 
     #[test]
