@@ -230,8 +230,10 @@ impl Conductor<'_> {
         let unmet = if self.broken_off { Some("a command before it was broken off".to_owned()) } else { self.unmet(&phase.entry, ENTRY).await? };
         let Some(last_seen) = unmet else {
             // Only a cluster changes by what a submission's own commands do to it.
-            if matches!(self.environment, Environment::Kind(_)) && phase.entry.contains(&Condition::ChampionServes {}) {
-                self.remember().await?;
+            if let Environment::Kind(kind) = self.environment
+                && phase.entry.contains(&Condition::ChampionServes {})
+            {
+                self.remember(kind).await?;
             }
             return Ok(None);
         };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use harness::environment::Kind;
 use tokio::time::{Instant, sleep};
 
 use super::conductor::Conductor;
@@ -129,9 +130,9 @@ impl Conductor<'_> {
         Ok(version)
     }
 
-    /// Remembers the environment, in which the champion serves.
-    pub(super) async fn remember(&mut self) -> Result<(), ExamError> {
-        self.environment.remember().await?;
+    /// Remembers a cluster in which the champion serves.
+    pub(super) async fn remember(&mut self, cluster: &Kind) -> Result<(), ExamError> {
+        cluster.remember().await?;
         if let Some(version) = self.platform.champion().await? {
             self.served = version;
         }

@@ -89,14 +89,6 @@ impl Environment {
         on!(self, one => one.start_each(services, limit).await)
     }
 
-    /// Remembers how a submission is that serves users well, where that changes without it being started anew.
-    pub async fn remember(&self) -> Result<(), EnvironmentError> {
-        match self {
-            Self::Docker(_) => Ok(()),
-            Self::Kind(kind) => kind.remember().await,
-        }
-    }
-
     /// Creates services of a submission anew, as they were submitted or remembered; says what could not be.
     pub async fn recreate(&self, services: &[String], limit: Duration) -> Result<Vec<String>, EnvironmentError> {
         on!(self, one => one.recreate(services, limit).await)
