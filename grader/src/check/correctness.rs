@@ -50,13 +50,9 @@ impl Judge for Correctness {
 
     fn judge(&self, view: &View<'_>) -> Finding {
         let (scores, defaulted) = view.champion().and_then(|champion| view.expected(champion)).unwrap_or_default();
-        let is = |request: &Request<'_>, wanted: &[f64]| match (request.score(), wanted.get(request.row)) {
-            (Some(said), Some(wanted)) => (said - wanted).abs() <= self.tolerance,
-            _ => false,
-        };
         let right = |request: &Request<'_>| {
-            let without = self.degraded == Degraded::Allowed && request.says_degraded() && is(request, defaulted);
-            without || is(request, scores)
+            let without = self.degraded == Degraded::Allowed && request.says_degraded() && request.holds(defaulted, self.tolerance);
+            without || request.holds(scores, self.tolerance)
         };
         // While the store has a fault it is requests that count: a server that answers one in ten and that one rightly is no help.
         let (judged, what): (Vec<_>, _) = match self.degraded {

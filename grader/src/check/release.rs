@@ -118,13 +118,12 @@ impl Release {
     fn answers(&self, view: &View<'_>, ran: &Ran<'_>, before: Option<&str>, wanted: Option<&str>) -> (f64, Option<String>, Vec<Evidence>) {
         let scores: BTreeMap<&str, (&[f64], &[f64])> =
             [before, wanted].into_iter().flatten().filter_map(|version| Some((version, view.expected(version)?))).collect();
-        let close = |said: Option<f64>, scores: &[f64], row: usize| matches!((said, scores.get(row)), (Some(said), Some(score)) if (said - score).abs() <= self.tolerance);
         let right = |request: &Request<'_>| {
             let version = request.version();
             let may = version.is_some() && (version == wanted || (version == before && request.sent_ns < ran.ended_ns));
             // Which version answers is what a release is about: an answer that says that it was made without the feature store tells that too.
             let tells = |(whole, without): &(&[f64], &[f64])| {
-                close(request.score(), whole, request.row) || (request.says_degraded() && close(request.score(), without, request.row))
+                request.holds(whole, self.tolerance) || (request.says_degraded() && request.holds(without, self.tolerance))
             };
             may && version.and_then(|version| scores.get(version)).is_some_and(tells)
         };

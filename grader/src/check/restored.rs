@@ -37,10 +37,9 @@ impl Judge for Restored {
         let Some(restarted_ns) = restarted else { return Finding::new(false, false, "nothing was restarted".to_owned()) };
         let Some(champion) = view.alias_at(restarted_ns) else { return Finding::new(false, false, "the registry had no champion".to_owned()) };
         let (scores, defaulted) = view.expected(champion).unwrap_or_default();
-        let is = |request: &Request<'_>, wanted: &[f64]| matches!((request.score(), wanted.get(request.row)), (Some(said), Some(score)) if (said - score).abs() <= self.tolerance);
         // Everything was started a moment ago: an answer without the feature store that says so is one.
         let right = |request: &Request<'_>| {
-            let close = is(request, scores) || (request.says_degraded() && is(request, defaulted));
+            let close = request.holds(scores, self.tolerance) || (request.says_degraded() && request.holds(defaulted, self.tolerance));
             close && request.version() == Some(champion)
         };
         let due_ns = restarted_ns + self.within_seconds * 1_000_000_000;

@@ -58,6 +58,11 @@ impl Request<'_> {
         }
     }
 
+    /// Whether its answer holds the score that a version gives for its row, of these of all rows.
+    pub(crate) fn holds(&self, scores: &[f64], tolerance: f64) -> bool {
+        matches!((self.score(), scores.get(self.row)), (Some(said), Some(score)) if (said - score).abs() <= tolerance)
+    }
+
     /// Whether its answer says that it was made without all features.
     pub(crate) fn says_degraded(&self) -> bool {
         matches!(self.result, RequestResult::Answered { degraded: Some(true), .. })

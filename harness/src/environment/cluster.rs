@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::kind::Making;
 use super::{EnvironmentError, Kind, Lease, Wait};
 use crate::compose::Images;
 use crate::engine::Engine;
@@ -38,14 +39,19 @@ impl Foundation<'_> {
     /// Makes the cluster, unless it is there, gives it the exercise's images, and starts the trusted services.
     pub async fn cluster(&self, platform: &[Value]) -> Result<Kind, EnvironmentError> {
         let kind = Kind::new(self.engine.clone(), &self.lease.record);
-        self.progress.step("creating the cluster");
-        kind.up(self.node, &self.lease.ownership(self.owner)).await?;
-        self.progress.step("giving it the images");
         let trusted: BTreeSet<&String> = self.manifest.platform.values().map(|service| &service.image).collect();
         let of = |wanted: &dyn Fn(&String) -> bool| -> Images {
             self.images.iter().filter(|(alias, _)| wanted(alias)).map(|(alias, exact)| (alias.clone(), exact.clone())).collect()
         };
-        kind.load(&of(&|alias| self.manifest.aliases.contains(alias)), &of(&|alias| trusted.contains(alias)), TAG).await?;
+        kind.up(&Making {
+            node: self.node,
+            submitted: &of(&|alias| self.manifest.aliases.contains(alias)),
+            trusted: &of(&|alias| trusted.contains(alias)),
+            tag: TAG,
+            ownership: &self.lease.ownership(self.owner),
+            progress: self.progress,
+        })
+        .await?;
         self.progress.step("waiting for the cluster");
         usable(kind.wait_usable(PATIENCE).await?)?;
         self.progress.step("starting the platform");

@@ -5,12 +5,13 @@
 //! cluster has a network of its own, so that it meets no other of the machine's. The way to the cluster stands in a file of the workspace, never in `~/.kube/config`.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum, ContainerUpdateBody, NetworkCreateRequest};
-use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions, TagImageOptionsBuilder};
+use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams, Patch, PatchParams};
@@ -22,11 +23,14 @@ use tokio::time::{Instant, sleep};
 
 use super::docker::{EnvironmentError, Service, Wait};
 use super::lease::Record;
+use super::stocked::stocked;
+use super::told::Told;
 use super::workload::Workloads;
 use crate::compose::{Images, Ownership};
 use crate::engine::{self, Engine};
 use crate::exit::Owner;
 use crate::manifests;
+use crate::progress::Progress;
 
 /// The label with which kind marks its containers; its value is the cluster's name.
 pub(super) const CLUSTER_LABEL: &str = "io.x-k8s.kind.cluster";
@@ -49,14 +53,45 @@ nodes: [{role: control-plane}, {role: worker}]
 ";
 /// The weights of processor time of the two nodes when it is scarce: a busy submission must not delay what measures it.
 const SHARES: [(&str, i64); 2] = [(CONTROL_PLANE, 8_192), (WORKER, 512)];
+/// The namespace of what every cluster has, and what there answers for names.
+const SYSTEM: &str = "kube-system";
+const NAMES: &str = "coredns";
+/// Asks on a node whether kube-proxy has made its rules.
+const PROXY: [&str; 5] = ["curl", "--fail", "--silent", "--show-error", "http://localhost:10256/healthz"];
 /// What stands before the name of an image that names no registry, where containerd keeps it.
 const REGISTRY: &str = "docker.io";
 /// Who applies, as the API's server notes it.
 const MANAGER: &str = "modeldown";
 /// How long its API may take for an answer.
-const ANSWER: Duration = Duration::from_secs(15);
+pub(super) const ANSWER: Duration = Duration::from_secs(15);
 /// How often a cluster is looked at while something is waited for.
 const LOOK: Duration = Duration::from_millis(300);
+
+/// Gives images a second tag on a node, and unpacks them.
+const UNPACK: &str = r#"
+until ctr version >/dev/null 2>&1; do sleep 0.2; done
+while [ $# -gt 0 ]; do
+    ctr --namespace k8s.io images tag --force "$1" "$2" || exit
+    digest=$(ctr --namespace k8s.io images list "name==$1" | sed -n '2s/.*\(sha256:[0-9a-f]*\).*/\1/p')
+    ctr --namespace k8s.io snapshots unpack "$digest" || exit
+    shift 2
+done"#;
+
+/// What a cluster is made with.
+pub struct Making<'a> {
+    /// What its nodes are made of.
+    pub node: &'a str,
+    /// Exact tags of the images of the submission, by alias.
+    pub submitted: &'a Images,
+    /// The same of what is trusted.
+    pub trusted: &'a Images,
+    /// The tag under which manifests name both.
+    pub tag: &'a str,
+    /// Whose it is.
+    pub ownership: &'a Ownership,
+    /// Where progress is told.
+    pub progress: &'a Progress,
+}
 
 /// A cluster.
 #[derive(Clone)]
@@ -72,6 +107,8 @@ pub struct Kind {
     pub(super) submitted: Arc<Vec<Value>>,
     /// The Deployments and `ConfigMap`s with which it last served users well.
     pub(super) remembered: Arc<Mutex<Vec<Value>>>,
+    /// What it tells of its workloads.
+    told: Arc<OnceCell<Told>>,
     /// Whoever asks the API, and whoever listens to it for as long as it takes.
     client: Arc<OnceCell<kube::Client>>,
     listener: Arc<OnceCell<kube::Client>>,
@@ -89,8 +126,8 @@ impl Kind {
     pub fn new(engine: Engine, record: &Record) -> Self {
         let kubeconfig = record.folder.join(KUBECONFIG);
         let (name, lease, namespace) = (record.project.clone(), record.id.clone(), record.exercise.clone());
-        let (submitted, remembered, client, listener) = Default::default();
-        Self { engine, name, lease, namespace, kubeconfig, submitted, remembered, client, listener }
+        let (submitted, remembered, told, client, listener) = Default::default();
+        Self { engine, name, lease, namespace, kubeconfig, submitted, remembered, told, client, listener }
     }
 
     /// The same, with the objects that an exam is held on.
@@ -99,8 +136,8 @@ impl Kind {
         Self { submitted: Arc::new(submitted), ..self }
     }
 
-    /// Makes the cluster, unless it is there; one that was stopped with its engine is started again.
-    pub async fn up(&self, node_image: &str, ownership: &Ownership) -> Result<(), EnvironmentError> {
+    /// Makes the cluster, unless it is there, with the images of the submission and of what is trusted. One that was stopped with its engine is started again.
+    pub async fn up(&self, made_of: &Making<'_>) -> Result<(), EnvironmentError> {
         let nodes = self.nodes().await?;
         let is_whole = SHARES.iter().all(|(role, _)| nodes.iter().any(|node| node.role == *role)) && self.kubeconfig.exists();
         if is_whole {
@@ -118,22 +155,19 @@ impl Kind {
         if let Some(folder) = self.kubeconfig.parent() {
             std::fs::create_dir_all(folder).map_err(EnvironmentError::Leases)?;
         }
+        let Making { node, submitted, trusted, tag, ownership, progress } = made_of;
+        let images = submitted.iter().chain(*trusted).map(|(alias, exact)| (alias.clone(), exact.clone())).collect();
+        let stocked = stocked(&self.engine, node, &self.namespace, &images, ownership, progress).await?;
+        progress.step("creating the cluster");
         self.network(ownership).await?;
-        let mut command = self.kind(&["create", "cluster", "--name", &self.name, "--image", node_image, "--config", "-"]);
+        let mut command = self.kind(&["create", "cluster", "--name", &self.name, "--image", &stocked, "--config", "-"]);
         command.arg("--kubeconfig").arg(&self.kubeconfig);
-        run(command, "kind create cluster", Some(CONFIG.as_bytes()), Owner::Engine).await?;
+        tokio::try_join!(run(command, "kind create cluster", Some(CONFIG.as_bytes()), Owner::Engine), self.unpack(submitted, trusted, tag))?;
         for node in self.nodes().await? {
             let shares = SHARES.iter().find(|(role, _)| *role == node.role).map(|(_, shares)| *shares);
             let body = ContainerUpdateBody { cpu_shares: shares, ..ContainerUpdateBody::default() };
             self.engine.api.update_container(&node.id, body).await?;
         }
-        self.keep_names().await
-    }
-
-    /// Keeps what answers for names off the submission's node.
-    async fn keep_names(&self) -> Result<(), EnvironmentError> {
-        let patch = Patch::Merge(json!({ "spec": { "template": { "spec": { "nodeSelector": { (manifests::CONTROL_PLANE): "" } } } } }));
-        Api::<Deployment>::namespaced(self.client().await?, "kube-system").patch("coredns", &PatchParams::default(), &patch).await?;
         Ok(())
     }
 
@@ -168,67 +202,71 @@ impl Kind {
         }
     }
 
-    /// Puts the images of the submission and of what is trusted on the node where they are needed, each under its exact tag and under one that manifests
-    /// name; nothing where they are there.
-    pub async fn load(&self, submitted: &Images, trusted: &Images, tag: &str) -> Result<(), EnvironmentError> {
-        let (worker, control) = (self.load_on(WORKER, submitted, tag), self.load_on(CONTROL_PLANE, trusted, tag));
-        tokio::try_join!(worker, control).map(drop)
-    }
-
-    async fn load_on(&self, role: &str, images: &Images, tag: &str) -> Result<(), EnvironmentError> {
-        let node = self.node(role).await?;
-        let listed = self.on_node(&node, &["ctr", "--namespace", "k8s.io", "images", "list", "--quiet"]).await?;
-        let has = |exact: &String| listed.lines().any(|one| one == format!("{REGISTRY}/{exact}"));
-        if images.values().all(has) {
-            return Ok(());
-        }
-        let mut command = self.kind(&["load", "docker-image", "--name", &self.name, "--nodes", &format!("{}-{role}", self.name)]);
-        for (alias, exact) in images {
-            let options = TagImageOptionsBuilder::new().repo(alias).tag(tag).build();
-            self.engine.api.tag_image(exact, Some(options)).await?;
-            command.args([exact.clone(), format!("{alias}:{tag}")]);
-        }
-        run(command, "kind load docker-image", None, Owner::Engine).await.map(drop)
+    /// Unpacks on each node the images that it runs, under the tag that manifests name as well, as soon as it is there: a rollout that waited for that
+    /// would seem to be stuck.
+    async fn unpack(&self, submitted: &Images, trusted: &Images, tag: &str) -> Result<(), EnvironmentError> {
+        let on = async |role: &str, images: &Images| {
+            let node = loop {
+                match self.nodes().await?.into_iter().find(|node| node.role == role && node.is_running) {
+                    Some(node) => break node.id,
+                    None => sleep(LOOK).await,
+                }
+            };
+            let names = images.iter().flat_map(|(alias, exact)| [format!("{REGISTRY}/{exact}"), format!("{REGISTRY}/{alias}:{tag}")]);
+            let words: Vec<String> = ["sh", "-c", UNPACK, "sh"].map(str::to_owned).into_iter().chain(names).collect();
+            self.on_node(&node, &words).await.map(drop)
+        };
+        tokio::try_join!(on(WORKER, submitted), on(CONTROL_PLANE, trusted)).map(drop)
     }
 
     /// What a command on a node says.
-    pub(super) async fn on_node(&self, node: &str, command: &[&str]) -> Result<String, EnvironmentError> {
+    pub(super) async fn on_node(&self, node: &str, command: &[impl AsRef<OsStr>]) -> Result<String, EnvironmentError> {
         let mut docker = self.engine.command();
         docker.args(["exec", node]).args(command);
         run(docker, "docker exec", None, Owner::Engine).await
     }
 
-    /// Waits until pods reach each other by Service and name: a node is ready some seconds before that.
+    /// Waits until pods reach each other by Service and name: a node is ready some seconds before that. What answers for names is kept off the submission's
+    /// node, and begins when Services work: whoever asks one before that waits half a minute for an answer.
     pub async fn wait_usable(&self, limit: Duration) -> Result<Wait<()>, EnvironmentError> {
         let deadline = Instant::now() + limit;
-        let mut last_seen = "its API does not answer".to_owned();
-        loop {
-            match self.usable().await {
-                Ok(None) => return Ok(Wait::Met(())),
-                Ok(Some(lacking)) => lacking.clone_into(&mut last_seen),
-                // It comes up; what is wrong by then is said when time is over.
-                Err(error) => last_seen = error.to_string(),
-            }
-            if Instant::now() > deadline {
-                return Ok(Wait::Pending { last_seen });
-            }
-            sleep(LOOK).await;
+        if let Some(last_seen) = until(deadline, async || self.without_services().await).await {
+            return Ok(Wait::Pending { last_seen });
         }
+        self.keep_names().await?;
+        let last_seen = until(deadline, async || self.without_names().await).await;
+        Ok(last_seen.map_or(Wait::Met(()), |last_seen| Wait::Pending { last_seen }))
     }
 
-    async fn usable(&self) -> Result<Option<&'static str>, EnvironmentError> {
-        let client = self.client().await?;
-        let proxies = Api::<DaemonSet>::namespaced(client.clone(), "kube-system").get("kube-proxy").await?;
-        let is_there = proxies.status.is_some_and(|status| status.number_ready > 0 && status.number_ready == status.desired_number_scheduled);
-        if !is_there {
-            return Ok(Some("Services do not work yet: kube-proxy is not ready"));
+    /// What keeps Services from working, if anything does: a node that has no rules for them yet, or no way to other nodes' pods.
+    async fn without_services(&self) -> Result<Option<String>, EnvironmentError> {
+        for node in self.nodes().await? {
+            if self.on_node(&node.id, &PROXY).await.is_err() {
+                return Ok(Some(format!("Services do not work yet: kube-proxy is not well on the node `{}`", node.role)));
+            }
         }
-        let names = Api::<Deployment>::namespaced(client, "kube-system").get("coredns").await?;
+        let everywhere = Api::<DaemonSet>::namespaced(self.client().await?, SYSTEM).list(&ListParams::default()).await?;
+        let is_there = |one: &&DaemonSet| {
+            one.status.as_ref().is_some_and(|status| status.number_ready > 0 && status.number_ready == status.desired_number_scheduled)
+        };
+        let missing = everywhere.iter().find(|one| !is_there(one)).and_then(|one| one.metadata.name.as_deref());
+        Ok(missing.map(|name| format!("Services do not work yet: `{name}` is not ready on every node")))
+    }
+
+    async fn without_names(&self) -> Result<Option<String>, EnvironmentError> {
+        let names = Api::<Deployment>::namespaced(self.client().await?, SYSTEM).get(NAMES).await?;
         let answers = names.status.as_ref().is_some_and(|status| {
             let is_seen = status.observed_generation >= names.metadata.generation;
             is_seen && status.updated_replicas == status.replicas && status.available_replicas.unwrap_or(0) > 0
         });
-        Ok(if answers { None } else { Some("names do not work yet: CoreDNS is not available") })
+        Ok(if answers { None } else { Some("names do not work yet: CoreDNS is not available".to_owned()) })
+    }
+
+    /// Keeps what answers for names off the submission's node.
+    async fn keep_names(&self) -> Result<(), EnvironmentError> {
+        let patch = Patch::Merge(json!({ "spec": { "template": { "spec": { "nodeSelector": { (manifests::CONTROL_PLANE): "" } } } } }));
+        Api::<Deployment>::namespaced(self.client().await?, SYSTEM).patch(NAMES, &PatchParams::default(), &patch).await?;
+        Ok(())
     }
 
     /// Applies objects, each as it stands: what somebody else changed in them is changed back.
@@ -277,6 +315,12 @@ impl Kind {
         Ok(Workloads { deployments, replica_sets, pods })
     }
 
+    /// The same as far as the cluster tells it by itself, for whoever looks at it all the time.
+    pub(super) async fn told(&self, namespace: &str) -> Result<Workloads, EnvironmentError> {
+        let watch = async || Told::of(&self.listener().await?, &[manifests::PLATFORM, &self.namespace]).await;
+        Ok(self.told.get_or_try_init(watch).await?.workloads(namespace))
+    }
+
     /// Whoever asks the API, and does not wait long.
     pub(super) async fn client(&self) -> Result<kube::Client, EnvironmentError> {
         Ok(self.client.get_or_try_init(|| self.connected(Some(ANSWER))).await?.clone())
@@ -317,6 +361,17 @@ impl Kind {
         let mut command = self.engine.command_of("kubectl");
         command.env("KUBECONFIG", &self.kubeconfig);
         command
+    }
+}
+
+/// Looks until nothing is lacking; says what still was when time was over. What cannot be asked yet comes up.
+async fn until(deadline: Instant, lacking: impl AsyncFn() -> Result<Option<String>, EnvironmentError>) -> Option<String> {
+    loop {
+        let last_seen = lacking().await.unwrap_or_else(|error| Some(error.to_string()))?;
+        if Instant::now() > deadline {
+            return Some(last_seen);
+        }
+        sleep(LOOK).await;
     }
 }
 

@@ -8,7 +8,9 @@ mod kind;
 mod lease;
 mod past;
 mod pods;
+mod stocked;
 mod sweep;
+mod told;
 mod usage;
 mod workload;
 

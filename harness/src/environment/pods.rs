@@ -188,7 +188,7 @@ impl Kind {
     async fn seen(&self) -> Result<BTreeMap<String, Seen>, EnvironmentError> {
         let mut all = BTreeMap::new();
         for namespace in [PLATFORM, &self.namespace] {
-            let workloads = self.workloads(namespace).await?;
+            let workloads = self.told(namespace).await?;
             for pod in &workloads.pods {
                 let deployment = workloads.deployment_of(pod);
                 let called = if namespace == PLATFORM { deployment.and_then(|one| one.metadata.name.clone()) } else { None };
@@ -295,7 +295,7 @@ impl Kind {
 
     /// The pods of a role that are not on their way out.
     pub async fn replicas(&self, wanted: &str, _: &[String]) -> Result<Vec<Replica>, EnvironmentError> {
-        let pods = self.workloads(&self.namespace).await?.pods_of(|one| role(one).as_deref() == Some(wanted));
+        let pods = self.told(&self.namespace).await?.pods_of(|one| role(one).as_deref() == Some(wanted));
         let described = |pod: Pod| Some(Replica { host: addresses(&pod).pop()?, name: name(&pod).to_owned() });
         Ok(pods.into_iter().filter_map(described).collect())
     }

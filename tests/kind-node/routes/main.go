@@ -13,13 +13,26 @@ import (
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 )
+
+// The file in which a node's kubelet finds the API.
+const kubelet = "/etc/kubernetes/kubelet.conf"
 
 func main() {
 	config, err := rest.InClusterConfig()
 	if err != nil {
 		log.Fatal(err)
 	}
+	// By the node's own way to it: Services may not work before there are routes, and whoever waits for them waits half a minute.
+	ways, err := clientcmd.LoadFromFile(kubelet)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, cluster := range ways.Clusters {
+		config.Host = cluster.Server
+	}
+	config.Timeout = 2 * time.Second
 	client := kubernetes.NewForConfigOrDie(config)
 	for ; ; time.Sleep(2 * time.Second) {
 		nodes, err := client.CoreV1().Nodes().List(context.Background(), meta.ListOptions{})
