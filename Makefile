@@ -8,6 +8,8 @@ OUT ?= report/$(EXERCISE)-$(shell date +%Y%m%d-%H%M%S)
 
 HARNESS = target/debug/harness
 GRADER = target/debug/grader
+# In an engine of their own, of a node image that takes ten minutes once.
+CLUSTERS = cargo test --package acceptance -- --ignored kind::
 PLATFORM = --manifest-path exercises/platform/Cargo.toml --features programs
 
 help:
@@ -23,7 +25,7 @@ help:
 	@echo "make test-all   the same, every submission of the selftest, and faults that need root"
 	@echo "make selftest   proves an exercise; the flagship's page is docs/validity.md   (EXERCISE=, RUNS=)"
 	@echo "make fidelity   compares the replay with a live Prometheus, and writes docs/fidelity.md"
-	@echo "make bench      measures, and writes docs/performance.md"
+	@echo "make bench      measures, and writes docs/performance.md; bench-clusters: docs/performance-kubernetes.md"
 	@echo "make kind-node  what clusters are made of where no registry answers, for tests: ten minutes, once"
 	@echo "make fmt        formats Rust and Python"
 	@echo "make schemas    writes docs/schema anew, and the examples in docs/scoring.md"
@@ -62,9 +64,10 @@ test: setup lint unit
 	cargo build --workspace
 	$(HARNESS) images replay
 	cargo test --package acceptance
+	@if [ "$$(id -u)" = 0 ] && command -v go >/dev/null; then $(CLUSTERS); else echo "clusters are not tested: that needs root and Go"; fi
 
 test-all: test
-	cargo test --package acceptance -- --ignored
+	cargo test --package acceptance -- --ignored --skip kind::
 
 unit:
 	cargo test --workspace --exclude acceptance
@@ -81,10 +84,14 @@ lint: build
 deny:
 	cargo deny check bans licenses sources
 
+# What is published of an exercise, beside it of the flagship.
+PROOF = $(if $(filter model-down,$(EXERCISE)),--rows docs/validity.jsonl --page docs/validity.md) \
+	$(if $(filter rollout-stuck,$(EXERCISE)),--rows docs/validity-rollout-stuck.jsonl --page docs/validity-rollout-stuck.md)
+
 # Reference, breaks, alternatives, cheats: two and a half hours, RUNS times the reference and an untouched variant. What is recorded is
 # not recorded again.
 selftest: setup build
-	$(GRADER) selftest $(EXERCISE) --runs $(RUNS) $(if $(filter model-down,$(EXERCISE)),--rows docs/validity.jsonl --page docs/validity.md)
+	$(GRADER) selftest $(EXERCISE) --runs $(RUNS) $(PROOF)
 
 # A part of `make test`, which writes its figures.
 fidelity: setup build
@@ -98,6 +105,11 @@ bench: setup
 	cargo build --release --workspace
 	target/release/bench
 
+# The same of clusters; needs root and Go.
+bench-clusters: setup
+	cargo build --release --workspace
+	target/release/bench clusters
+
 fmt:
 	cargo fmt --all
 	cargo fmt --manifest-path exercises/platform/Cargo.toml
@@ -106,4 +118,4 @@ fmt:
 schemas:
 	MODELDOWN_WRITE_SCHEMAS=1 cargo test --workspace --exclude acceptance --lib in_docs
 
-.PHONY: help setup build start status check reset stop demo doctor grade test test-all unit lint deny kind-node bench selftest fidelity fmt schemas
+.PHONY: help setup build start status check reset stop demo doctor grade test test-all unit lint deny kind-node bench bench-clusters selftest fidelity fmt schemas

@@ -1,6 +1,9 @@
-//! Measures what the README promises and writes `docs/performance.md`: whole processes, ratios in one run, on the real road.
+//! Measures what the README promises and writes `docs/performance.md`: whole processes, ratios in one run, on the real road. `bench clusters` does the
+//! same for an exercise on Kubernetes, and writes `docs/performance-kubernetes.md`.
 
 #![allow(clippy::print_stderr, reason = "figures as they come, for whoever waits for them")]
+
+mod clusters;
 
 use std::fmt::Write as _;
 use std::process::{Command, Stdio};
@@ -21,17 +24,37 @@ const MOST_RULES: usize = 200;
 const JUDGEMENTS: usize = 15;
 
 fn main() {
-    let home = Home::new();
-    let mut page = format!(
-        "# Performance\n\nWritten by `make bench` on {}.\n{} Release build.\n\n| what | measured | goal |\n|---|---|---|\n",
-        today(),
-        machine()
-    );
-    let mut row = |what: &str, measured: String, goal: &str| {
+    match std::env::args().nth(1).as_deref() {
+        None => on_docker(),
+        Some("clusters") => clusters::measured(),
+        Some(other) => panic!("`{other}` is not measured; known: clusters"),
+    }
+}
+
+/// A page of figures, as they come.
+struct Page(String);
+
+impl Page {
+    fn new(title: &str, command: &str) -> Self {
+        let (today, machine) = (today(), machine());
+        Self(format!("# {title}\n\nWritten by `{command}` on {today}.\n{machine} Release build.\n\n| what | measured | goal |\n|---|---|---|\n"))
+    }
+
+    fn row(&mut self, what: &str, measured: String, goal: &str) {
         eprintln!("{what}: {measured} (goal: {goal})");
         // Writing to a String cannot fail.
-        let _ = writeln!(page, "| {what} | {measured} | {goal} |");
-    };
+        let _ = writeln!(self.0, "| {what} | {measured} | {goal} |");
+    }
+
+    fn write(self, file: &str) {
+        std::fs::write(repository().join(file), self.0).expect("writable");
+    }
+}
+
+fn on_docker() {
+    let home = Home::new();
+    let mut page = Page::new("Performance", "make bench");
+    let mut row = |what: &str, measured: String, goal: &str| page.row(what, measured, goal);
     let Starts { first, ours, theirs, ratios, resident_mib, busy_cores } = starts(&home);
     row("`harness start`, the first with images present", format!("{first:.1} s"), "<= 10 s");
     row("resident memory of all containers at home", format!("{resident_mib:.0} MiB"), "<= 400 MiB");
@@ -40,7 +63,7 @@ fn main() {
     row("`docker compose up --wait` of the same files, median", format!("{:.2} s", median(&theirs)), "");
     row("ratio, median of the pairs", format!("{:.2}", median(&ratios)), "<= 1.15");
     for rate in [50, 200] {
-        let exam = examined(&home, rate);
+        let exam = examined(&home, "model-down", rate);
         row(&format!("`grader run` of the reference at {rate} requests/s"), format!("{:.1} s", exam.seconds), "<= 300 s");
         row("ratio to the sum of its phases' minimum times", format!("{:.2}", exam.seconds / exam.minimum), "<= 1.2");
         row("its exam, from its first phase to the end of the last", format!("{:.1} s", exam.exam_seconds), "<= 240 s");
@@ -60,7 +83,7 @@ fn main() {
     );
     let judging = judgements(&home);
     row("`grader judge` of a recorded exam, whole process, median", format!("{:.0} ms", median(&judging) * 1e3), "< 50 ms");
-    std::fs::write(repository().join("docs/performance.md"), page).expect("writable");
+    page.write("docs/performance.md");
 }
 
 fn median(values: &[f64]) -> f64 {
@@ -150,15 +173,15 @@ struct Examined {
 }
 
 /// A whole run on the reference, with the exam's traffic at a rate.
-fn examined(home: &Home, rate: u32) -> Examined {
+fn examined(home: &Home, id: &str, rate: u32) -> Examined {
     let exercises = home.path(&format!("exercises-{rate}"));
     let copied = Command::new("cp").arg("-r").arg(repository().join("exercises")).arg(&exercises).status().expect("it runs");
     assert!(copied.success());
-    let file = exercises.join("model-down/exam.yaml");
+    let file = exercises.join(id).join("exam.yaml");
     let text = std::fs::read_to_string(&file).expect("readable").replace("rate_per_second: 50", &format!("rate_per_second: {rate}"));
     std::fs::write(&file, &text).expect("writable");
     let minimum = Exam::parse("exam.yaml", &text).expect("it is right").min().as_secs_f64();
-    let exercise = Exercise::load(&exercises.join("model-down")).expect("it is right");
+    let exercise = Exercise::load(&exercises.join(id)).expect("it is right");
     let files = render_workspace(&exercise, &Variant::reference(), &Key::public()).expect("it renders");
     let workspace = home.path(&format!("work-{rate}"));
     harness::submission::write_files(&files.into(), &workspace).expect("writable");
