@@ -64,7 +64,7 @@ test: setup lint unit
 	cargo build --workspace
 	$(HARNESS) images replay
 	cargo test --package acceptance
-	@if [ "$$(id -u)" = 0 ] && command -v go >/dev/null; then $(CLUSTERS); else echo "clusters are not tested: that needs root and Go"; fi
+	@if [ "$$(id -u)" = 0 ] && command -v go >/dev/null && command -v debootstrap >/dev/null; then $(CLUSTERS); else echo "clusters are not tested: that needs root, Go and debootstrap"; fi
 
 test-all: test
 	cargo test --package acceptance -- --ignored --skip kind::

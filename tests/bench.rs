@@ -40,7 +40,7 @@ impl Page {
         Self(format!("# {title}\n\nWritten by `{command}` on {today}.\n{machine} Release build.\n\n| what | measured | goal |\n|---|---|---|\n"))
     }
 
-    fn row(&mut self, what: &str, measured: String, goal: &str) {
+    fn row(&mut self, what: &str, measured: &str, goal: &str) {
         eprintln!("{what}: {measured} (goal: {goal})");
         // Writing to a String cannot fail.
         let _ = writeln!(self.0, "| {what} | {measured} | {goal} |");
@@ -54,7 +54,7 @@ impl Page {
 fn on_docker() {
     let home = Home::new();
     let mut page = Page::new("Performance", "make bench");
-    let mut row = |what: &str, measured: String, goal: &str| page.row(what, measured, goal);
+    let mut row = |what: &str, measured: String, goal: &str| page.row(what, &measured, goal);
     let Starts { first, ours, theirs, ratios, resident_mib, busy_cores } = starts(&home);
     row("`harness start`, the first with images present", format!("{first:.1} s"), "<= 10 s");
     row("resident memory of all containers at home", format!("{resident_mib:.0} MiB"), "<= 400 MiB");

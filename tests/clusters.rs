@@ -28,7 +28,7 @@ pub(crate) fn measured() {
     let start = || timed(home.harness().args(["start", EXERCISE, "--reference", "--dir"]).arg(&workspace));
     let stop = || timed(home.harness().args(["stop", "--remove", "--dir"]).arg(&workspace));
     let mut page = Page::new("Performance on Kubernetes", "make bench-clusters");
-    page.row("`harness start`, the first, which makes the nodes' image", format!("{:.1} s", start()), "");
+    page.row("`harness start`, the first, which makes the nodes' image", &format!("{:.1} s", start()), "");
     stop();
     let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..PAIRS {
@@ -39,17 +39,21 @@ pub(crate) fn measured() {
         theirs.push(plain);
         ratios.push(harness / plain);
     }
-    page.row("`harness start`, median", format!("{:.1} s", median(&ours)), "");
-    page.row("`kind create cluster`, `kubectl apply` and `kubectl wait` of the same nodes and objects, median", format!("{:.1} s", median(&theirs)), "");
-    page.row("ratio, median of the pairs", format!("{:.2}", median(&ratios)), "<= 1.15");
+    page.row("`harness start`, median", &format!("{:.1} s", median(&ours)), "");
+    page.row(
+        "`kind create cluster`, `kubectl apply` and `kubectl wait` of the same nodes and objects, median",
+        &format!("{:.1} s", median(&theirs)),
+        "",
+    );
+    page.row("ratio, median of the pairs", &format!("{:.2}", median(&ratios)), "<= 1.15");
     let exam = examined(&home, EXERCISE, 50);
-    page.row("`grader run` of the reference", format!("{:.1} s", exam.seconds), "");
-    page.row("its exam, from its first phase to the end of the last", format!("{:.1} s", exam.exam_seconds), "<= 360 s");
-    page.row("ratio to the sum of its phases' minimum times", format!("{:.2}", exam.exam_seconds / exam.minimum), "<= 1.2");
-    page.row("grader's resident memory at its highest", format!("{:.1} MiB", exam.resident_mib), "< 64 MiB");
+    page.row("`grader run` of the reference", &format!("{:.1} s", exam.seconds), "");
+    page.row("its exam, from its first phase to the end of the last", &format!("{:.1} s", exam.exam_seconds), "<= 360 s");
+    page.row("ratio to the sum of its phases' minimum times", &format!("{:.2}", exam.exam_seconds / exam.minimum), "<= 1.2");
+    page.row("grader's resident memory at its highest", &format!("{:.1} MiB", exam.resident_mib), "< 64 MiB");
     page.row(
         &format!("requests sent within 2 ms of their time, of {}", exam.sent),
-        format!("{:.3} % (99.9 % within {:.2} ms)", exam.on_time * 100.0, exam.late_ms),
+        &format!("{:.3} % (99.9 % within {:.2} ms)", exam.on_time * 100.0, exam.late_ms),
         "99.9 %",
     );
     page.write("docs/performance-kubernetes.md");

@@ -104,7 +104,7 @@ fn edit(workspace: &Path, from: &str, to: &str) {
 }
 
 #[test]
-#[ignore = "needs root, and a node image that takes ten minutes once; `make test-all` runs it"]
+#[ignore = "needs root, Go, and a node image that takes ten minutes once; `make test` runs it where these are"]
 fn a_cluster_comes_says_what_is_wrong_and_goes() {
     let candidate = Candidate::new();
     let (one, other) = (candidate.home.path("one"), candidate.home.path("other"));
@@ -193,7 +193,7 @@ fn a_cluster_comes_says_what_is_wrong_and_goes() {
 }
 
 #[test]
-#[ignore = "needs root, and a node image that takes ten minutes once; `make test-all` runs it"]
+#[ignore = "needs root, Go, and a node image that takes ten minutes once; `make test` runs it where these are"]
 fn an_exam_is_held_in_a_cluster() {
     let candidate = Candidate::new();
     let workspace = candidate.home.path("work");
@@ -223,20 +223,23 @@ fn an_exam_is_held_in_a_cluster() {
 }
 
 #[test]
-#[ignore = "needs root, and a node image that takes ten minutes once; `make test-all` runs it"]
+#[ignore = "needs root, Go, and a node image that takes ten minutes once; `make test` runs it where these are"]
 fn a_cluster_whose_command_was_killed_goes_with_the_next() {
     let candidate = Candidate::new();
     let workspace = candidate.home.path("work");
-    // Its network alone, its node as well, and the way to it.
-    let reached: [&dyn Fn() -> bool; 3] =
-        [&|| !candidate.left().is_empty(), &|| candidate.left().iter().any(|name| name.ends_with("-control-plane")), &|| {
-            workspace.join(".modeldown/kubeconfig").exists()
-        }];
+    // What its nodes are made in, its network, its node as well, and the way to it.
+    let networks = || lines(&candidate.home.docker(["network", "ls", "--filter", "type=custom", "--quiet"]));
+    let reached: [&dyn Fn() -> bool; 4] = [
+        &|| !candidate.left().is_empty(),
+        &|| !networks().is_empty(),
+        &|| candidate.left().iter().any(|name| name.ends_with("-control-plane")),
+        &|| workspace.join(".modeldown/kubeconfig").exists(),
+    ];
     for (point, is_reached) in reached.into_iter().enumerate() {
         let mut starting = candidate.home.harness();
         starting.args(["start", "parcels", "--reference", "--dir"]).arg(&workspace).stderr(Stdio::null());
         let mut started = starting.spawn().expect("it runs");
-        let deadline = Instant::now() + Duration::from_mins(1);
+        let deadline = Instant::now() + Duration::from_mins(4);
         while !is_reached() {
             assert!(Instant::now() < deadline && started.try_wait().expect("it can be asked").is_none(), "point {point} was never reached");
             std::thread::sleep(Duration::from_millis(20));

@@ -1,8 +1,10 @@
 //! One request on one new connection: no pool, so that no answer depends on what another request left behind.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::pin::pin;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::header::{CONTENT_TYPE, HOST};
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -20,6 +22,9 @@ use crate::protocol::{BODY_LIMIT, Outcome, Request};
 /// What an answer may have beside its body, in bytes: headers, and the framing of chunks. Whoever sends more, such as chunks of one
 /// byte or interim answers without an end, is not read further: reading it would take the time that other requests need.
 const BESIDE_BODY: u64 = 32 * 1024;
+
+/// The ports that connections come from: at 50 a second they last for twenty minutes.
+const PORTS: RangeInclusive<u16> = 1_024..=u16::MAX;
 
 /// How long the engine has to resolve a name that is known already.
 const PROMPT: Duration = Duration::from_millis(50);
@@ -65,7 +70,7 @@ async fn open(request: &Request, content: &str, at_most: u64) -> Result<(hyper::
     };
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let addresses = addresses(bare, uri.port_u16().unwrap_or(80)).await.map_err(|error| Outcome::Unresolved { why: error.to_string() })?;
-    let stream = TcpStream::connect(&addresses[..]).await.map_err(|error| Outcome::Refused { why: error.to_string() })?;
+    let stream = connect(&addresses).await.map_err(|error| Outcome::Refused { why: error.to_string() })?;
     stream.set_nodelay(true).map_err(broken)?;
     let (read_half, write_half) = stream.into_split();
     let stream = tokio::io::join(read_half.take(at_most), write_half);
@@ -89,6 +94,37 @@ async fn open(request: &Request, content: &str, at_most: u64) -> Result<(hyper::
             Err(broken(error))
         }
     }
+}
+
+/// Connects to the first of some addresses that can be, from a port of our own that was not used before. The system would come back to one within a
+/// minute; a Service remembers for two where the first packet from a port went, and a replica that is dead by then would look like a deployment that is.
+async fn connect(addresses: &[SocketAddr]) -> std::io::Result<TcpStream> {
+    let mut last = std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address");
+    for address in addresses {
+        match bound(address)?.connect(*address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// A socket with the next port that is free.
+fn bound(to: &SocketAddr) -> std::io::Result<TcpSocket> {
+    static NEXT: AtomicU16 = AtomicU16::new(*PORTS.start());
+    for _ in PORTS {
+        let after = |port: u16| Some(if port >= *PORTS.end() { *PORTS.start() } else { port + 1 });
+        let port = NEXT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, after).unwrap_or(*PORTS.start());
+        let (socket, from) = match to {
+            SocketAddr::V4(_) => (TcpSocket::new_v4()?, SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))),
+            SocketAddr::V6(_) => (TcpSocket::new_v6()?, SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))),
+        };
+        match socket.bind(from) {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {}
+            bound => return bound.map(|()| socket),
+        }
+    }
+    Err(std::io::ErrorKind::AddrNotAvailable.into())
 }
 
 /// Names and ports, and where they were last.
@@ -138,4 +174,19 @@ fn broken(error: impl std::error::Error) -> Outcome {
         why = format!("{why}: {source}");
     }
     Outcome::Broken { why }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_connection_comes_from_a_port_of_its_own() {
+        let somewhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
+        let port = |_| bound(&somewhere).and_then(|socket| socket.local_addr()).expect("there are ports").port();
+        let ports: BTreeSet<u16> = (0..200).map(port).collect();
+        assert_eq!(ports.len(), 200, "freed as each of them was when the next was taken");
+    }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum, ContainerUpdateBody, NetworkCreateRequest};
 use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions};
+use futures_util::future::{Either, select};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams, Patch, PatchParams};
@@ -56,8 +57,8 @@ const SHARES: [(&str, i64); 2] = [(CONTROL_PLANE, 8_192), (WORKER, 512)];
 /// The namespace of what every cluster has, and what there answers for names.
 const SYSTEM: &str = "kube-system";
 const NAMES: &str = "coredns";
-/// Asks on a node whether kube-proxy has made its rules.
-const PROXY: [&str; 5] = ["curl", "--fail", "--silent", "--show-error", "http://localhost:10256/healthz"];
+/// Asks on a node how kube-proxy is, which says for which addresses it has made its rules.
+const PROXY: [&str; 6] = ["curl", "--fail", "--silent", "--max-time", "2", "http://localhost:10256/healthz"];
 /// What stands before the name of an image that names no registry, where containerd keeps it.
 const REGISTRY: &str = "docker.io";
 /// Who applies, as the API's server notes it.
@@ -73,7 +74,8 @@ until ctr version >/dev/null 2>&1; do sleep 0.2; done
 while [ $# -gt 0 ]; do
     ctr --namespace k8s.io images tag --force "$1" "$2" || exit
     digest=$(ctr --namespace k8s.io images list "name==$1" | sed -n '2s/.*\(sha256:[0-9a-f]*\).*/\1/p')
-    ctr --namespace k8s.io snapshots unpack "$digest" || exit
+    # Where it cannot be done before, it is done when the first container is made of it.
+    ctr --namespace k8s.io snapshots unpack "$digest" >/dev/null 2>&1
     shift 2
 done"#;
 
@@ -146,7 +148,7 @@ impl Kind {
             }
             return Ok(());
         }
-        // kind writes the kubeconfig last: without one somebody was interrupted, and nobody knows what is there.
+        // The kubeconfig comes last: without one somebody was interrupted, and nobody knows what is there.
         for node in nodes {
             let force = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
             self.engine.api.remove_container(&node.id, Some(force)).await?;
@@ -161,14 +163,25 @@ impl Kind {
         progress.step("creating the cluster");
         self.network(ownership).await?;
         let mut command = self.kind(&["create", "cluster", "--name", &self.name, "--image", &stocked, "--config", "-"]);
-        command.arg("--kubeconfig").arg(&self.kubeconfig);
-        tokio::try_join!(run(command, "kind create cluster", Some(CONFIG.as_bytes()), Owner::Engine), self.unpack(submitted, trusted, tag))?;
+        command.arg("--kubeconfig").arg(self.unfinished());
+        let making = Box::pin(run(command, "kind create cluster", Some(CONFIG.as_bytes()), Owner::Engine));
+        // What is unpacked ends with a cluster that does not come up: that says why.
+        match select(making, Box::pin(self.unpack(submitted, trusted, tag))).await {
+            Either::Left((made, unpacking)) => {
+                made?;
+                unpacking.await?;
+            }
+            Either::Right((unpacked, making)) => {
+                making.await?;
+                unpacked?;
+            }
+        }
         for node in self.nodes().await? {
             let shares = SHARES.iter().find(|(role, _)| *role == node.role).map(|(_, shares)| *shares);
             let body = ContainerUpdateBody { cpu_shares: shares, ..ContainerUpdateBody::default() };
             self.engine.api.update_container(&node.id, body).await?;
         }
-        Ok(())
+        std::fs::rename(self.unfinished(), &self.kubeconfig).map_err(EnvironmentError::Leases)
     }
 
     /// The containers that are its nodes.
@@ -241,14 +254,13 @@ impl Kind {
     /// What keeps Services from working, if anything does: a node that has no rules for them yet, or no way to other nodes' pods.
     async fn without_services(&self) -> Result<Option<String>, EnvironmentError> {
         for node in self.nodes().await? {
-            if self.on_node(&node.id, &PROXY).await.is_err() {
-                return Ok(Some(format!("Services do not work yet: kube-proxy is not well on the node `{}`", node.role)));
+            // It says that it is well before that.
+            if !self.on_node(&node.id, &PROXY).await.is_ok_and(|said| said.contains("IPv4")) {
+                return Ok(Some(format!("Services do not work yet: kube-proxy has made no rules on the node `{}`", node.role)));
             }
         }
         let everywhere = Api::<DaemonSet>::namespaced(self.client().await?, SYSTEM).list(&ListParams::default()).await?;
-        let is_there = |one: &&DaemonSet| {
-            one.status.as_ref().is_some_and(|status| status.number_ready > 0 && status.number_ready == status.desired_number_scheduled)
-        };
+        let is_there = |one: &&DaemonSet| one.status.as_ref().is_some_and(|status| usize::try_from(status.number_ready) == Ok(SHARES.len()));
         let missing = everywhere.iter().find(|one| !is_there(one)).and_then(|one| one.metadata.name.as_deref());
         Ok(missing.map(|name| format!("Services do not work yet: `{name}` is not ready on every node")))
     }
@@ -318,7 +330,10 @@ impl Kind {
     /// The same as far as the cluster tells it by itself, for whoever looks at it all the time.
     pub(super) async fn told(&self, namespace: &str) -> Result<Workloads, EnvironmentError> {
         let watch = async || Told::of(&self.listener().await?, &[manifests::PLATFORM, &self.namespace]).await;
-        Ok(self.told.get_or_try_init(watch).await?.workloads(namespace))
+        match self.told.get_or_try_init(watch).await?.workloads(namespace) {
+            Some(workloads) => Ok(workloads),
+            None => self.workloads(namespace).await,
+        }
     }
 
     /// Whoever asks the API, and does not wait long.
@@ -345,10 +360,18 @@ impl Kind {
 
     /// Forgets the way to the cluster. The cluster itself goes with what else belongs to the lease.
     pub fn forget(&self) -> Result<(), EnvironmentError> {
-        match std::fs::remove_file(&self.kubeconfig) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(EnvironmentError::Leases(error)),
-            _ => Ok(()),
+        for path in [&self.kubeconfig, &self.unfinished()] {
+            match std::fs::remove_file(path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(EnvironmentError::Leases(error)),
+                _ => {}
+            }
         }
+        Ok(())
+    }
+
+    /// Where the way to a cluster stands that is not whole yet.
+    fn unfinished(&self) -> PathBuf {
+        self.kubeconfig.with_extension("new")
     }
 
     fn kind(&self, arguments: &[&str]) -> Command {

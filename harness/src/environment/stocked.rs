@@ -1,7 +1,9 @@
 //! A node with an exercise's images in it, made once: giving them to every cluster's nodes takes longer than the cluster.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
+use bollard::Docker as Api;
 use bollard::models::{ContainerConfig, ContainerCreateBody, HostConfig};
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CommitContainerOptionsBuilder, CreateContainerOptions, ListImagesOptionsBuilder, RemoveContainerOptionsBuilder,
@@ -20,13 +22,19 @@ use crate::progress::Progress;
 
 /// Lets the node's own containerd take in images from standard input, in the place where kind's build put those of the control plane.
 const TAKE: &str = "\
-containerd >/dev/null 2>&1 &
-until ctr version >/dev/null 2>&1; do sleep 0.1; done
+containerd >/tmp/containerd.log 2>&1 &
+until ctr version >/dev/null 2>&1; do
+    kill -0 $! 2>/dev/null || { tail -n 5 /tmp/containerd.log >&2; exit 1; }
+    sleep 0.1
+done
 ctr --namespace k8s.io images import --no-unpack - >/dev/null
 code=$?
 kill $!
 wait $!
+rm /tmp/containerd.log
 exit $code";
+/// How long the engine may take for an answer: it has read all images before it gives the first byte of them.
+const PATIENCE: Duration = Duration::from_mins(10);
 /// After how many seconds a node that an exercise no longer has is nobody's who just made it.
 const OLD: i64 = 24 * 60 * 60;
 
@@ -44,9 +52,10 @@ pub(super) async fn stocked(
         sum.update(part);
         sum.update([0]);
     }
+    let api = engine.api.clone().with_timeout(PATIENCE);
     let (repository, tag) = (format!("modeldown/node-{exercise}"), hex(&sum.finalize())[..12].to_owned());
     let exact = format!("{repository}:{tag}");
-    if engine.api.inspect_image(&exact).await.is_ok() {
+    if api.inspect_image(&exact).await.is_ok() {
         return Ok(exact);
     }
     progress.step("making nodes with the exercise's images (a minute, once)");
@@ -66,32 +75,32 @@ pub(super) async fn stocked(
         }),
         ..ContainerCreateBody::default()
     };
-    let id = engine.api.create_container(None::<CreateContainerOptions>, container).await?.id;
-    let given = give(engine, &id, images).await;
+    let id = api.create_container(None::<CreateContainerOptions>, container).await?.id;
+    let given = give(&api, &id, images).await;
     let committed = async {
         // It starts as the node that it is made of does, and belongs to no lease.
-        let first = engine.api.inspect_image(node).await?.config.unwrap_or_default();
+        let first = api.inspect_image(node).await?.config.unwrap_or_default();
         let config = ContainerConfig { entrypoint: first.entrypoint, cmd: first.cmd, labels: labels(|_| ""), ..ContainerConfig::default() };
         let commit = CommitContainerOptionsBuilder::new().container(&id).repo(&repository).tag(&tag).build();
-        engine.api.commit_container(commit, config).await
+        api.commit_container(commit, config).await
     };
     let made = match given {
         Ok(()) => committed.await.map(drop).map_err(EnvironmentError::from),
         Err(error) => Err(error),
     };
-    engine.api.remove_container(&id, Some(RemoveContainerOptionsBuilder::new().force(true).v(true).build())).await?;
+    api.remove_container(&id, Some(RemoveContainerOptionsBuilder::new().force(true).v(true).build())).await?;
     made?;
-    forget(engine, &repository).await?;
+    forget(&api, &repository).await?;
     Ok(exact)
 }
 
 /// Gives images to the script in a container, and waits until it has taken them.
-async fn give(engine: &Engine, container: &str, images: &Images) -> Result<(), EnvironmentError> {
+async fn give(api: &Api, container: &str, images: &Images) -> Result<(), EnvironmentError> {
     let options = AttachContainerOptionsBuilder::new().stdin(true).stdout(true).stderr(true).stream(true).build();
-    let mut attached = engine.api.attach_container(container, Some(options)).await?;
-    engine.api.start_container(container, None::<StartContainerOptions>).await?;
+    let mut attached = api.attach_container(container, Some(options)).await?;
+    api.start_container(container, None::<StartContainerOptions>).await?;
     let names: Vec<&str> = images.values().map(String::as_str).collect();
-    let mut archive = Box::pin(engine.api.export_images(&names));
+    let mut archive = Box::pin(api.export_images(&names));
     let give = async {
         while let Some(piece) = archive.next().await {
             // A script that ends before it has all says why.
@@ -110,7 +119,7 @@ async fn give(engine: &Engine, container: &str, images: &Images) -> Result<(), E
         Ok(())
     };
     tokio::try_join!(give, listen)?;
-    match engine.api.wait_container(container, None::<WaitContainerOptions>).next().await {
+    match api.wait_container(container, None::<WaitContainerOptions>).next().await {
         Some(Err(bollard::errors::Error::DockerContainerWaitError { .. })) => {
             Err(EnvironmentError::Command { command: "ctr images import".to_owned(), output: said, owner: Owner::Engine })
         }
@@ -120,13 +129,13 @@ async fn give(engine: &Engine, container: &str, images: &Images) -> Result<(), E
 }
 
 /// Removes nodes that an exercise no longer has, but for what a cluster still uses.
-async fn forget(engine: &Engine, repository: &str) -> Result<(), EnvironmentError> {
+async fn forget(api: &Api, repository: &str) -> Result<(), EnvironmentError> {
     let filters = HashMap::from([("reference", vec![repository.to_owned()])]);
-    let found = engine.api.list_images(Some(ListImagesOptionsBuilder::new().filters(&filters).build())).await?;
+    let found = api.list_images(Some(ListImagesOptionsBuilder::new().filters(&filters).build())).await?;
     let yesterday = jiff::Timestamp::now().as_second() - OLD;
     for tag in found.into_iter().filter(|image| image.created < yesterday).flat_map(|image| image.repo_tags) {
         // The engine refuses what is in use.
-        drop(engine.api.remove_image(&tag, None::<RemoveImageOptions>, None).await);
+        drop(api.remove_image(&tag, None::<RemoveImageOptions>, None).await);
     }
     Ok(())
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::Debug;
 use std::future::ready;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::StreamExt;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
@@ -29,20 +31,27 @@ struct Kept {
 /// What some namespaces have. The watches end with it.
 pub(super) struct Told {
     kept: Vec<Kept>,
-    _watches: JoinSet<()>,
+    watches: Watches,
+}
+
+/// The watches, and of each whether it has failed and not begun anew.
+#[derive(Default)]
+struct Watches {
+    tasks: JoinSet<()>,
+    broken: Vec<Arc<AtomicBool>>,
 }
 
 impl Told {
     /// Watches namespaces, and waits until each is known.
     pub(super) async fn of(client: &Client, namespaces: &[&str]) -> Result<Self, EnvironmentError> {
-        let mut watches = JoinSet::new();
+        let mut watches = Watches::default();
         let mut kept = Vec::new();
         for namespace in namespaces {
             let one = Kept {
                 namespace: (*namespace).to_owned(),
-                deployments: keep(Api::namespaced(client.clone(), namespace), &mut watches),
-                replica_sets: keep(Api::namespaced(client.clone(), namespace), &mut watches),
-                pods: keep(Api::namespaced(client.clone(), namespace), &mut watches),
+                deployments: watches.keep(Api::namespaced(client.clone(), namespace)),
+                replica_sets: watches.keep(Api::namespaced(client.clone(), namespace)),
+                pods: watches.keep(Api::namespaced(client.clone(), namespace)),
             };
             let known = async {
                 one.deployments.wait_until_ready().await.is_ok()
@@ -55,17 +64,17 @@ impl Told {
             }
             kept.push(one);
         }
-        Ok(Self { kept, _watches: watches })
+        Ok(Self { kept, watches })
     }
 
-    /// What a namespace has now, as far as it was told: milliseconds ago at most while the cluster is well. Nothing of one that is not watched.
-    pub(super) fn workloads(&self, namespace: &str) -> Workloads {
-        let found = self.kept.iter().find(|one| one.namespace == namespace);
-        found.map_or_else(Workloads::default, |one| Workloads {
-            deployments: every(&one.deployments),
-            replica_sets: every(&one.replica_sets),
-            pods: every(&one.pods),
-        })
+    /// What a namespace has now, as far as it was told: milliseconds ago at most. Nothing where nobody tells: while a watch is broken, and of a
+    /// namespace that is not watched.
+    pub(super) fn workloads(&self, namespace: &str) -> Option<Workloads> {
+        if self.watches.broken.iter().any(|one| one.load(Ordering::Relaxed)) {
+            return None;
+        }
+        let one = self.kept.iter().find(|one| one.namespace == namespace)?;
+        Some(Workloads { deployments: every(&one.deployments), replica_sets: every(&one.replica_sets), pods: every(&one.pods) })
     }
 }
 
@@ -73,11 +82,24 @@ fn every<K: Clone + Lookup<DynamicType = ()> + 'static>(store: &Store<K>) -> Vec
     store.state().iter().map(|one| K::clone(one)).collect()
 }
 
-fn keep<K>(api: Api<K>, watches: &mut JoinSet<()>) -> Store<K>
-where
-    K: kube::Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
-{
-    let (known, writer) = store();
-    watches.spawn(reflector(writer, watcher(api, watcher::Config::default())).default_backoff().for_each(|_| ready(())));
-    known
+impl Watches {
+    fn keep<K>(&mut self, api: Api<K>) -> Store<K>
+    where
+        K: kube::Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    {
+        let (known, writer) = store();
+        let broken = Arc::new(AtomicBool::new(false));
+        self.broken.push(broken.clone());
+        let told = reflector(writer, watcher(api, watcher::Config::default())).default_backoff();
+        self.tasks.spawn(told.for_each(move |event| {
+            // A watch that begins anew lists everything before it goes on.
+            match event {
+                Err(_) => broken.store(true, Ordering::Relaxed),
+                Ok(watcher::Event::InitDone | watcher::Event::Apply(_) | watcher::Event::Delete(_)) => broken.store(false, Ordering::Relaxed),
+                Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => {}
+            }
+            ready(())
+        }));
+        known
+    }
 }
