@@ -207,9 +207,11 @@ fn an_exam_is_held_in_a_cluster() {
     assert!(graded.status.success() && unmet.is_empty(), "{unmet:#?}\n{}", said(&graded));
     assert_eq!(candidate.left(), Vec::<String>::new());
 
-    // What has no budget for disruptions, takes all its pods away at once and never says that it is stuck is told so, check by check.
+    // What has no budget for disruptions, takes all its pods away at once and never says that it is stuck is told so, check by check. The old ones serve on
+    // until they end, three seconds later: the new ones come after that.
     edit(&workspace, "progressDeadlineSeconds: 10", "progressDeadlineSeconds: 600");
     edit(&workspace, "rollingUpdate: {maxSurge: 1, maxUnavailable: 0}", "rollingUpdate: {maxSurge: 0, maxUnavailable: 100%}");
+    edit(&workspace, "            periodSeconds: 1\n", "            periodSeconds: 1\n            initialDelaySeconds: 6\n");
     edit(&workspace, "  maxUnavailable: 1\n", "  maxUnavailable: 2\n");
     let out = candidate.home.path("another");
     candidate.home.grader().arg("run").arg(&workspace).arg("--out").arg(&out).output().expect("it runs");
