@@ -79,12 +79,12 @@ fn plain(home: &Home, exercise: &Exercise, workspace: &Path) -> f64 {
     };
     let rendered = kubectl(&["kustomize"]).arg(workspace.join("manifests")).output().expect("it runs");
     let submitted = named(String::from_utf8(rendered.stdout).expect("it is text"));
-    let apply = |namespace: &str, objects: &str| fed(&mut kubectl(&["apply", "--server-side", "--namespace", namespace, "--filename", "-"]), objects);
+    let apply = |more: &[&str], objects: &str| fed(kubectl(&["apply", "--server-side", "--filename", "-"]).args(more), objects);
     let began = std::time::Instant::now();
     fed(home.tool("kind").args(["create", "cluster", "--name", PLAIN, "--image", node, "--config", "-", "--kubeconfig"]).arg(&kubeconfig), CONFIG);
-    apply("default", &list(manifests::namespaces(&exercise.manifest)));
-    apply(manifests::PLATFORM, &list(platform));
-    apply(EXERCISE, &submitted);
+    apply(&[], &list(manifests::namespaces(&exercise.manifest)));
+    apply(&[], &list(platform));
+    apply(&["--namespace", EXERCISE], &submitted);
     timed(&mut kubectl(&["wait", "deployment", "--all", "--all-namespaces", "--for", "condition=Available", "--timeout", "5m"]));
     let seconds = began.elapsed().as_secs_f64();
     timed(home.tool("kind").args(["delete", "cluster", "--name", PLAIN, "--kubeconfig"]).arg(&kubeconfig));

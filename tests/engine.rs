@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use harness::engine::Engine;
 use harness::exercise::Exercise;
+use harness::images::ImageError;
 use harness::progress::Progress;
 use tempfile::TempDir;
 
@@ -39,7 +40,7 @@ impl PrivateEngine {
         Self::started(&model_down(), DISK, &[], "")
     }
 
-    /// Starts one that can have nodes of clusters, and gives it an exercise's images and the node's.
+    /// Starts one that can have nodes of clusters, and gives it an exercise's images, the node's, and the replay program's where the exercise has one.
     ///
     /// # Panics
     /// As [`PrivateEngine::start`].
@@ -51,7 +52,8 @@ impl PrivateEngine {
         }
         let runtime = repository().join("tests/kind-node/runc");
         let options = format!("--add-runtime node={} --default-runtime node", runtime.display());
-        Self::started(exercise, DISK_OF_NODES, std::slice::from_ref(&nodes.image), if may_do_everything() { "" } else { &options })
+        let more: Vec<String> = replay(exercise).into_iter().chain([nodes.image.clone()]).collect();
+        Self::started(exercise, DISK_OF_NODES, &more, if may_do_everything() { "" } else { &options })
     }
 
     fn started(exercise: &Exercise, bytes: u64, more: &[String], options: &str) -> Self {
@@ -109,11 +111,7 @@ impl PrivateEngine {
 
     /// Copies the images from the machine's engine, which makes what it lacks.
     fn load(&self, exercise: &Exercise, more: &[String]) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("it starts");
-        let images = runtime.block_on(async {
-            let engine = Engine::connect().await.expect("the machine has an engine");
-            harness::images::ensure(&engine, exercise, &Progress::stderr()).await.expect("they can be made")
-        });
+        let images = on_the_machine(async |engine| harness::images::ensure(engine, exercise, &Progress::stderr()).await);
         let latest = images.keys().map(|alias| format!("{alias}:latest"));
         let mut save = Command::new("docker")
             .arg("save")
@@ -153,6 +151,22 @@ impl Drop for PrivateEngine {
             std::thread::sleep(Duration::from_millis(100));
         }
     }
+}
+
+/// The image of the replay program beside an exercise, if there is one.
+fn replay(exercise: &Exercise) -> Option<String> {
+    let tag = harness::images::replay_tag(exercise).expect("readable");
+    let exercises = exercise.dir.parent().filter(|_| !tag.is_empty())?;
+    Some(on_the_machine(async |engine| harness::images::replay(engine, exercises, &Progress::stderr()).await))
+}
+
+/// What the machine's own engine makes.
+fn on_the_machine<T>(make: impl AsyncFnOnce(&Engine) -> Result<T, ImageError>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("it starts");
+    runtime.block_on(async {
+        let engine = Engine::connect().await.expect("the machine has an engine");
+        make(&engine).await.expect("it can be made")
+    })
 }
 
 /// The daemon, in a network namespace of its own, with every path below a folder.
