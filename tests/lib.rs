@@ -5,8 +5,9 @@ mod engine;
 mod short;
 
 use std::ffi::OsStr;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 use harness::exercise::{DIAGNOSIS_FILE, Exercise, Files, Key, VARIANT_FILE, Variant, VariantFile, Wanted, day, render_workspace};
@@ -240,6 +241,16 @@ impl Drop for Home {
     fn drop(&mut self) {
         clean_up(self.dir.path(), || self.harness());
     }
+}
+
+/// What a command says that is given something to read.
+///
+/// # Panics
+/// Where it does not start, or does not read.
+pub fn fed(command: &mut Command, input: &str) -> Output {
+    let mut running = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    running.stdin.take().expect("piped").write_all(input.as_bytes()).expect("it reads");
+    running.wait_with_output().expect("it ends")
 }
 
 /// One of the two commands with a home, from beside this program.

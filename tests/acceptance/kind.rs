@@ -1,6 +1,5 @@
 //! Exercises on Kubernetes, at home: a real cluster, made by `kind` in an engine of the test's own, whose network no other test sees.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
@@ -56,9 +55,7 @@ impl Candidate {
     fn kubectl_with(&self, workspace: &Path, arguments: &[&str], input: &str) -> Output {
         let mut command = self.home.tool("kubectl");
         command.env("KUBECONFIG", workspace.join(".modeldown/kubeconfig")).args(arguments);
-        let mut running = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
-        running.stdin.take().expect("it has one").write_all(input.as_bytes()).expect("it reads");
-        running.wait_with_output().expect("it ends")
+        acceptance::fed(&mut command, input)
     }
 
     /// Every container and network in the engine that is not its own.
