@@ -111,11 +111,15 @@ fn a_cluster_comes_says_what_is_wrong_and_goes() {
     // The candidate's tools work, and find what they should.
     let listed = candidate.kubectl(&one, &["--namespace", "parcels", "get", "deployments", "--output", "name"]);
     assert_eq!(lines(&listed), ["deployment.apps/model"], "{}", said(&listed));
-    let asked = ["--namespace", "platform", "exec", "deploy/driver", "--", "driver", "get", "http://model.parcels:8000/v2/health/ready"];
+    let asked = ["--namespace", "platform", "exec", "deploy/driver", "--", "driver", "probe", "http://model.parcels:8000/v2/health/ready"];
     // Pods are available a moment before every node knows their Service's way to them.
     let deadline = Instant::now() + Duration::from_mins(1);
-    while !said(&candidate.kubectl(&one, &asked)).contains("true") {
-        assert!(Instant::now() < deadline, "{}", said(&candidate.kubectl(&one, &asked)));
+    loop {
+        let answer = candidate.kubectl(&one, &asked);
+        if answer.status.success() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{}", said(&answer));
     }
     let status: Value = serde_json::from_slice(&candidate.harness(&["status", "--json"], &one).stdout).expect("it is JSON");
     let service = &status["environments"][0]["services"][0];

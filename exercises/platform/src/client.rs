@@ -1,6 +1,7 @@
 //! One request on one new connection: no pool, so that no answer depends on what another request left behind.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::pin::pin;
@@ -109,9 +110,9 @@ async fn connect(addresses: &[SocketAddr]) -> std::io::Result<TcpStream> {
     Err(last)
 }
 
-/// A socket with the next port that is free.
+/// A socket with the next port that is free. The first is any: other processes at this address had theirs, and what a Service remembers of those stays.
 fn bound(to: &SocketAddr) -> std::io::Result<TcpSocket> {
-    static NEXT: AtomicU16 = AtomicU16::new(*PORTS.start());
+    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| AtomicU16::new(any_port()));
     for _ in PORTS {
         let after = |port: u16| Some(if port >= *PORTS.end() { *PORTS.start() } else { port + 1 });
         let port = NEXT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, after).unwrap_or(*PORTS.start());
@@ -125,6 +126,13 @@ fn bound(to: &SocketAddr) -> std::io::Result<TcpSocket> {
         }
     }
     Err(std::io::ErrorKind::AddrNotAvailable.into())
+}
+
+/// One of the ports, by the system's randomness.
+fn any_port() -> u16 {
+    let ports = PORTS.len() as u64;
+    let nth = RandomState::new().build_hasher().finish() % ports;
+    PORTS.start() + u16::try_from(nth).unwrap_or_default()
 }
 
 /// Names and ports, and where they were last.
@@ -188,5 +196,11 @@ mod tests {
         let port = |_| bound(&somewhere).and_then(|socket| socket.local_addr()).expect("there are ports").port();
         let ports: BTreeSet<u16> = (0..200).map(port).collect();
         assert_eq!(ports.len(), 200, "freed as each of them was when the next was taken");
+    }
+
+    #[test]
+    fn another_process_begins_elsewhere() {
+        let begins: BTreeSet<u16> = (0..20).map(|_| any_port()).collect();
+        assert!(begins.len() > 10 && begins.iter().all(|port| PORTS.contains(port)), "{begins:?}");
     }
 }

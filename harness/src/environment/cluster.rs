@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::kind::Making;
 use super::{EnvironmentError, Kind, Lease, Wait};
-use crate::compose::Images;
+use crate::compose::{Images, Ownership};
 use crate::engine::Engine;
 use crate::exercise::Manifest;
 use crate::exit::Owner;
-use crate::manifests::{self, PLATFORM, TAG};
+use crate::manifests::{self, PLATFORM};
 use crate::progress::Progress;
 
 /// How long a cluster, and what is ours in it, may take to come up.
@@ -39,19 +38,7 @@ impl Foundation<'_> {
     /// Makes the cluster, unless it is there, gives it the exercise's images, and starts the trusted services.
     pub async fn cluster(&self, platform: &[Value]) -> Result<Kind, EnvironmentError> {
         let kind = Kind::new(self.engine.clone(), &self.lease.record);
-        let trusted: BTreeSet<&String> = self.manifest.platform.values().map(|service| &service.image).collect();
-        let of = |wanted: &dyn Fn(&String) -> bool| -> Images {
-            self.images.iter().filter(|(alias, _)| wanted(alias)).map(|(alias, exact)| (alias.clone(), exact.clone())).collect()
-        };
-        kind.up(&Making {
-            node: self.node,
-            submitted: &of(&|alias| self.manifest.aliases.contains(alias)),
-            trusted: &of(&|alias| trusted.contains(alias)),
-            tag: TAG,
-            ownership: &self.lease.ownership(self.owner),
-            progress: self.progress,
-        })
-        .await?;
+        kind.up(self).await?;
         self.progress.step("waiting for the cluster");
         usable(kind.wait_usable(PATIENCE).await?)?;
         self.progress.step("starting the platform");
@@ -59,6 +46,30 @@ impl Foundation<'_> {
         kind.apply(platform, Owner::Engine).await?;
         usable(kind.wait_settled(PLATFORM, Owner::Engine, PATIENCE).await?.map(drop))?;
         Ok(kind)
+    }
+
+    /// Whose the cluster is.
+    pub(super) fn ownership(&self) -> Ownership {
+        self.lease.ownership(self.owner)
+    }
+
+    /// Images of the submission.
+    pub(super) fn submitted(&self) -> Images {
+        self.only(&self.manifest.aliases.iter().collect())
+    }
+
+    /// Images of what is trusted.
+    pub(super) fn trusted(&self) -> Images {
+        self.only(&self.manifest.platform.values().map(|service| &service.image).collect())
+    }
+
+    /// Both.
+    pub(super) fn in_nodes(&self) -> Images {
+        self.submitted().into_iter().chain(self.trusted()).collect()
+    }
+
+    fn only(&self, aliases: &BTreeSet<&String>) -> Images {
+        self.images.iter().filter(|(alias, _)| aliases.contains(alias)).map(|(alias, exact)| (alias.clone(), exact.clone())).collect()
     }
 }
 

@@ -22,6 +22,7 @@ use tokio::process::Command;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep};
 
+use super::cluster::Foundation;
 use super::docker::{EnvironmentError, Service, Wait};
 use super::lease::Record;
 use super::stocked::stocked;
@@ -31,7 +32,6 @@ use crate::compose::{Images, Ownership};
 use crate::engine::{self, Engine};
 use crate::exit::Owner;
 use crate::manifests;
-use crate::progress::Progress;
 
 /// The label with which kind marks its containers; its value is the cluster's name.
 pub(super) const CLUSTER_LABEL: &str = "io.x-k8s.kind.cluster";
@@ -79,22 +79,6 @@ while [ $# -gt 0 ]; do
     shift 2
 done"#;
 
-/// What a cluster is made with.
-pub struct Making<'a> {
-    /// What its nodes are made of.
-    pub node: &'a str,
-    /// Exact tags of the images of the submission, by alias.
-    pub submitted: &'a Images,
-    /// The same of what is trusted.
-    pub trusted: &'a Images,
-    /// The tag under which manifests name both.
-    pub tag: &'a str,
-    /// Whose it is.
-    pub ownership: &'a Ownership,
-    /// Where progress is told.
-    pub progress: &'a Progress,
-}
-
 /// A cluster.
 #[derive(Clone)]
 pub struct Kind {
@@ -138,8 +122,8 @@ impl Kind {
         Self { submitted: Arc::new(submitted), ..self }
     }
 
-    /// Makes the cluster, unless it is there, with the images of the submission and of what is trusted. One that was stopped with its engine is started again.
-    pub async fn up(&self, made_of: &Making<'_>) -> Result<(), EnvironmentError> {
+    /// Makes the cluster, unless it is there, with the exercise's images. One that was stopped with its engine is started again.
+    pub(super) async fn up(&self, foundation: &Foundation<'_>) -> Result<(), EnvironmentError> {
         let nodes = self.nodes().await?;
         let is_whole = SHARES.iter().all(|(role, _)| nodes.iter().any(|node| node.role == *role)) && self.kubeconfig.exists();
         if is_whole {
@@ -157,16 +141,15 @@ impl Kind {
         if let Some(folder) = self.kubeconfig.parent() {
             std::fs::create_dir_all(folder).map_err(EnvironmentError::Leases)?;
         }
-        let Making { node, submitted, trusted, tag, ownership, progress } = made_of;
-        let images = submitted.iter().chain(*trusted).map(|(alias, exact)| (alias.clone(), exact.clone())).collect();
-        let stocked = stocked(&self.engine, node, &self.namespace, &images, ownership, progress).await?;
-        progress.step("creating the cluster");
-        self.network(ownership).await?;
+        let (ownership, submitted, trusted) = (foundation.ownership(), foundation.submitted(), foundation.trusted());
+        let stocked = stocked(foundation, &ownership).await?;
+        foundation.progress.step("creating the cluster");
+        self.network(&ownership).await?;
         let mut command = self.kind(&["create", "cluster", "--name", &self.name, "--image", &stocked, "--config", "-"]);
         command.arg("--kubeconfig").arg(self.unfinished());
         let making = Box::pin(run(command, "kind create cluster", Some(CONFIG.as_bytes()), Owner::Engine));
         // What is unpacked ends with a cluster that does not come up: that says why.
-        match select(making, Box::pin(self.unpack(submitted, trusted, tag))).await {
+        match select(making, Box::pin(self.unpack(&submitted, &trusted))).await {
             Either::Left((made, unpacking)) => {
                 made?;
                 unpacking.await?;
@@ -217,7 +200,7 @@ impl Kind {
 
     /// Unpacks on each node the images that it runs, under the tag that manifests name as well, as soon as it is there: a rollout that waited for that
     /// would seem to be stuck.
-    async fn unpack(&self, submitted: &Images, trusted: &Images, tag: &str) -> Result<(), EnvironmentError> {
+    async fn unpack(&self, submitted: &Images, trusted: &Images) -> Result<(), EnvironmentError> {
         let on = async |role: &str, images: &Images| {
             let node = loop {
                 match self.nodes().await?.into_iter().find(|node| node.role == role && node.is_running) {
@@ -225,7 +208,7 @@ impl Kind {
                     None => sleep(LOOK).await,
                 }
             };
-            let names = images.iter().flat_map(|(alias, exact)| [format!("{REGISTRY}/{exact}"), format!("{REGISTRY}/{alias}:{tag}")]);
+            let names = images.iter().flat_map(|(alias, exact)| [format!("{REGISTRY}/{exact}"), format!("{REGISTRY}/{alias}:{}", manifests::TAG)]);
             let words: Vec<String> = ["sh", "-c", UNPACK, "sh"].map(str::to_owned).into_iter().chain(names).collect();
             self.on_node(&node, &words).await.map(drop)
         };

@@ -13,12 +13,11 @@ use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 
+use super::cluster::Foundation;
 use super::docker::EnvironmentError;
 use crate::compose::{Images, Ownership};
-use crate::engine::Engine;
 use crate::exercise::hex;
 use crate::exit::Owner;
-use crate::progress::Progress;
 
 /// Lets the node's own containerd take in images from standard input, in the place where kind's build put those of the control plane.
 const TAKE: &str = "\
@@ -38,27 +37,21 @@ const PATIENCE: Duration = Duration::from_mins(10);
 /// After how many seconds a node that an exercise no longer has is nobody's who just made it.
 const OLD: i64 = 24 * 60 * 60;
 
-/// The image of a node that has these images under their exact tags, made of `node` unless it is there.
-pub(super) async fn stocked(
-    engine: &Engine,
-    node: &str,
-    exercise: &str,
-    images: &Images,
-    ownership: &Ownership,
-    progress: &Progress,
-) -> Result<String, EnvironmentError> {
+/// The image of a node that has a cluster's images under their exact tags, made of what its nodes are made of unless it is there.
+pub(super) async fn stocked(foundation: &Foundation<'_>, ownership: &Ownership) -> Result<String, EnvironmentError> {
+    let (node, images) = (foundation.node, foundation.in_nodes());
     let mut sum = Sha256::new();
     for part in [node, TAKE].into_iter().chain(images.values().map(String::as_str)) {
         sum.update(part);
         sum.update([0]);
     }
-    let api = engine.api.clone().with_timeout(PATIENCE);
-    let (repository, tag) = (format!("modeldown/node-{exercise}"), hex(&sum.finalize())[..12].to_owned());
+    let api = foundation.engine.api.clone().with_timeout(PATIENCE);
+    let (repository, tag) = (format!("modeldown/node-{}", foundation.lease.record.exercise), hex(&sum.finalize())[..12].to_owned());
     let exact = format!("{repository}:{tag}");
     if api.inspect_image(&exact).await.is_ok() {
         return Ok(exact);
     }
-    progress.step("making nodes with the exercise's images (a minute, once)");
+    foundation.progress.step("making nodes with the exercise's images (a minute, once)");
     let labels = |value: fn(&str) -> &str| Some(ownership.all().map(|(label, it)| (label.to_owned(), value(it).to_owned())).into());
     let container = ContainerCreateBody {
         image: Some(node.to_owned()),
@@ -76,7 +69,7 @@ pub(super) async fn stocked(
         ..ContainerCreateBody::default()
     };
     let id = api.create_container(None::<CreateContainerOptions>, container).await?.id;
-    let given = give(&api, &id, images).await;
+    let given = give(&api, &id, &images).await;
     let committed = async {
         // It starts as the node that it is made of does, and belongs to no lease.
         let first = api.inspect_image(node).await?.config.unwrap_or_default();
