@@ -3,6 +3,8 @@
 stdin `{"rows": [[..]]}`; stdout, by name, `{"sha256": .., "files": {"model.onnx": "<hexadecimal>"}, "scores": [..], "degraded": [..]}`:
 the scores of the rows, and the scores where the store's features are replaced by the model's defaults. A version that must never
 be served has no scores.
+
+What an exam releases differs in every exam by a little: a gate that has seen it before learns nothing from its bytes.
 """
 
 from __future__ import annotations
@@ -19,28 +21,46 @@ from numpy.typing import NDArray
 
 REGISTERED = Path("/models/registry/fraud")
 EXAM = Path("/models/exam")
+# By how much a weight changes, as a part of itself.
+CHANGE = 1e-3
+
+Random = np.random.Generator
 
 
-def scores(path: Path, rows: NDArray[np.float32]) -> list[float]:
+def varied(path: Path, random: Random) -> bytes:
+    """The model as this exam has it; what is registered from the start has no weights beside it, and stays as it is."""
+    content = (path / "model.onnx").read_bytes()
+    for file in sorted(path.glob("weights/*.npy")):
+        weights = np.load(file)
+        changed = weights * (1 + CHANGE * random.standard_normal(weights.shape))
+        before = content.count(weights.tobytes())
+        if before != 1:
+            sys.exit(f"{path.name}: the weights `{file.stem}` stand in the model {before} times")
+        content = content.replace(weights.tobytes(), changed.astype(weights.dtype).tobytes())
+    return content[: random.integers(200, len(content) // 2)] if (path / "cut").exists() else content
+
+
+def scores(model: bytes, rows: NDArray[np.float32]) -> list[float]:
     """What a version answers."""
-    session = onnxruntime.InferenceSession(str(path / "model.onnx"), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     (answer,) = session.run(["score"], {"features": rows})
     return [float(score) for score in answer[:, 0]]
 
 
-def described(path: Path, rows: NDArray[np.float32]) -> dict[str, Any]:
+def described(path: Path, rows: NDArray[np.float32], random: Random) -> dict[str, Any]:
     """Everything that an exam needs of a version."""
-    files = {name: (path / name).read_bytes() for name in ("model.onnx", "metadata.json")}
-    metadata = json.loads(files["metadata.json"])
+    model, description = varied(path, random), (path / "metadata.json").read_bytes()
+    files = {"model.onnx": model, "metadata.json": description}
+    metadata = json.loads(description)
     defaulted = rows.copy()
     for name, value in metadata["defaults"].items():
         defaulted[:, metadata["features"].index(name)] = value
-    good = not (path / "bad").exists()
+    good = not any((path / mark).exists() for mark in ("bad", "cut"))
     return {
-        "sha256": hashlib.sha256(files["model.onnx"]).hexdigest(),
+        "sha256": hashlib.sha256(model).hexdigest(),
         "files": {name: content.hex() for name, content in files.items()},
-        "scores": scores(path, rows) if good else [],
-        "degraded": scores(path, defaulted) if good else [],
+        "scores": scores(model, rows) if good else [],
+        "degraded": scores(model, defaulted) if good else [],
     }
 
 
@@ -48,7 +68,9 @@ def main() -> None:
     """Describes every version for the rows on stdin."""
     rows = np.asarray(json.load(sys.stdin)["rows"], dtype=np.float32)
     folders = sorted(path.parent for top in (REGISTERED, EXAM) for path in top.glob("*/model.onnx"))
-    json.dump({path.name: described(path, rows) for path in folders}, sys.stdout)
+    # The same rows, the same versions: the rows are the exam's own.
+    random = np.random.default_rng(list(hashlib.sha256(rows.tobytes()).digest()))
+    json.dump({path.name: described(path, rows, random) for path in folders}, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -155,8 +155,8 @@ def busywork() -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
     return nodes, constants
 
 
-def as_onnx(name: str, weights: dict[str, Array], *, slow: bool = False) -> bytes:
-    """The model as a file."""
+def as_onnx(weights: dict[str, Array], *, slow: bool = False) -> bytes:
+    """The model as a file, which does not say which of them it is."""
     one = np.ones(1, np.float32)
     constants = [numpy_helper.from_array(value, key) for key, value in {**weights, "one": one}.items()]
     nodes = [
@@ -176,7 +176,7 @@ def as_onnx(name: str, weights: dict[str, Array], *, slow: bool = False) -> byte
         nodes, constants = nodes + more, constants + values
     graph = helper.make_graph(
         nodes,
-        f"fraud-{name}",
+        "fraud",
         [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, len(FEATURES)])],
         [helper.make_tensor_value_info("score", TensorProto.FLOAT, [None, 1])],
         constants,
@@ -203,11 +203,18 @@ def write(folder: Path, content: bytes, weights: dict[str, Array]) -> None:
     (folder / "metadata.json").write_text(json.dumps(metadata, indent=2) + "\n")
 
 
+def keep(folder: Path, weights: dict[str, Array]) -> None:
+    """Writes the weights beside the model, for the oracle, which changes them a little in every exam."""
+    (folder / "weights").mkdir()
+    for name, values in weights.items():
+        np.save(folder / "weights" / f"{name}.npy", values)
+
+
 def register(folder: Path) -> None:
     """The versions that the registry begins with."""
     for release in REGISTERED:
         weights = train(release)
-        content = as_onnx(release.name, weights)
+        content = as_onnx(weights)
         write(folder / release.name, content, weights)
         digest = json.dumps({"sha256": hashlib.sha256(content).hexdigest()})
         (folder / release.name / "version.json").write_text(digest + "\n")
@@ -218,16 +225,14 @@ def prepare_exam(folder: Path) -> None:
     """The versions that an exam releases: good ones, and those that a gate must stop."""
     for release in GOOD:
         weights = train(release)
-        write(folder / release.name, as_onnx(release.name, weights), weights)
+        write(folder / release.name, as_onnx(weights), weights)
+        keep(folder / release.name, weights)
     weights = train(SPOILED)
     inverted = {**weights, "w2": -weights["w2"], "b2": -weights["b2"]}
-    for name, content in {
-        "inverted": as_onnx("inverted", inverted),
-        "slow": as_onnx("slow", weights, slow=True),
-        "unloadable": as_onnx("unloadable", weights)[:300],
-    }.items():
-        write(folder / name, content, weights)
-        (folder / name / "bad").touch()
+    for name, (its, mark) in {"inverted": (inverted, "bad"), "slow": (weights, "bad"), "unloadable": (weights, "cut")}.items():
+        write(folder / name, as_onnx(its, slow=name == "slow"), weights)
+        keep(folder / name, its)
+        (folder / name / mark).touch()
 
 
 def write_golden(path: Path) -> None:

@@ -43,7 +43,7 @@ pub struct Release {
 /// A command of the history.
 pub(super) struct Ran<'a> {
     pub(super) number: u64,
-    began_ns: u64,
+    pub(super) began_ns: u64,
     ended_ns: u64,
     version: Option<&'a str>,
     pub(super) exit_code: Option<i64>,

@@ -74,10 +74,15 @@ impl Scraped {
     }
 }
 
+/// Whether a host is what a cluster's DNS calls an address below a Service: `10-244-1-5.model.shop.svc.cluster.local`.
+fn is_name_of(host: &str, address: &str) -> bool {
+    host.split_once('.').is_some_and(|(first, _)| first == address.replace('.', "-"))
+}
+
 /// Whether a target is a service, by its name or by one of its addresses.
 pub(super) fn is_of(target: &Target, service: &str, addresses: &[String]) -> bool {
     let host = target.scrape_url.split_once("://").map_or("", |(_, rest)| rest);
     let host = host.split(['/', '?']).next().unwrap_or_default();
     let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
-    host == service || addresses.iter().any(|address| address == host)
+    host == service || addresses.iter().any(|address| address == host || is_name_of(host, address))
 }

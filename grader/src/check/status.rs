@@ -41,7 +41,7 @@ impl Judge for Status {
         let complaint = match (ran.exit_code, object(ran.output)) {
             (None, _) => Some(ran.output.to_owned()),
             (Some(0), None) => Some("it printed no JSON object with the text `champion` and the list `serving`".to_owned()),
-            (Some(0), Some(said)) => disagreement(view, &said),
+            (Some(0), Some(said)) => disagreement(view, &said, ran.began_ns),
             (Some(code), _) => Some(format!("its exit code is {code}")),
         };
         let observed = complaint.clone().unwrap_or_else(|| "it did".to_owned());
@@ -57,9 +57,9 @@ fn object(output: &str) -> Option<Said> {
     read(output).or_else(|| output.lines().find_map(read)).or_else(|| between.and_then(read))
 }
 
-/// What it says that is not so.
-fn disagreement(view: &View<'_>, said: &Said) -> Option<String> {
-    let champion = view.alias_at(view.window().end);
+/// What it says that is not so. The champion is that of the moment in which it was asked: the exam may have moved the alias before, to see who looks.
+fn disagreement(view: &View<'_>, said: &Said, asked_ns: u64) -> Option<String> {
+    let champion = view.alias_at(asked_ns);
     if champion != Some(said.champion.as_str()) {
         return Some(format!("it says that the champion is {}; the registry's is {}", said.champion, champion.unwrap_or("none")));
     }

@@ -153,8 +153,8 @@ const COMMANDS: [(&str, ReleaseCommand, Option<u64>, bool, u64); 12] = [
     ("rollback-wounded", ReleaseCommand::Rollback, None, true, 4),
 ];
 
-/// What commands print: what `status` has to, while version 8 is served.
-const STATUS: &str = "{\"champion\": \"8\", \"serving\": [\"8\"]}\n";
+/// What commands print: what `status` has to, while version 8 is served and the alias was moved to 9.
+const STATUS: &str = "{\"champion\": \"9\", \"serving\": [\"8\"]}\n";
 
 /// When a command begins and ends, in nanoseconds: the second of its phase follows three seconds later.
 fn command_ns(index: usize) -> Range<u64> {
@@ -168,6 +168,26 @@ fn command_ns(index: usize) -> Range<u64> {
 fn served_at(at_ns: u64) -> u64 {
     let mut done = (0..COMMANDS.len()).filter(|index| command_ns(*index).end <= at_ns);
     done.next_back().map_or(3, |index| COMMANDS[index].4)
+}
+
+/// What becomes of the commands, and of the alias before and after each.
+fn commanded() -> Vec<(u64, What)> {
+    let mut events = Vec::new();
+    let mut add = |at_ns: u64, what: What| events.push((at_ns, what));
+    for (index, (_, command, version, succeeds, champion)) in COMMANDS.into_iter().enumerate() {
+        let Range { start, end } = command_ns(index);
+        let alias = |version: u64| What::Alias { champion: Some(version.to_string()) };
+        let is_moved = command == ReleaseCommand::Status;
+        add(start, alias(if is_moved { 9 } else { served_at(start) }));
+        let version = version.map(|version| version.to_string());
+        let exit_code = Some(i64::from(!succeeds));
+        add(end, What::Command { command, version, began_ns: start, exit_code, output: STATUS.to_owned() });
+        add(end, alias(if is_moved { 9 } else { champion }));
+        if is_moved {
+            add(end + SECOND, alias(champion));
+        }
+    }
+    events
 }
 
 /// The history of a faultless exam.
@@ -192,14 +212,8 @@ pub(crate) fn faultless() -> History {
         add(start * SECOND, What::PhaseEntered { phase: id.to_owned() });
         add(end * SECOND, What::PhaseLeft { phase: id.to_owned(), end: PhaseEnd::Completed });
     }
-    for (index, (_, command, version, succeeds, champion)) in COMMANDS.into_iter().enumerate() {
-        let Range { start, end } = command_ns(index);
-        let alias = |version: u64| What::Alias { champion: Some(version.to_string()) };
-        add(start, alias(served_at(start)));
-        let version = version.map(|version| version.to_string());
-        let exit_code = Some(i64::from(!succeeds));
-        add(end, What::Command { command, version, began_ns: start, exit_code, output: STATUS.to_owned() });
-        add(end, alias(champion));
+    for (at_ns, what) in commanded() {
+        add(at_ns, what);
     }
     add(seconds("restart").start * SECOND, What::Alias { champion: Some("4".to_owned()) });
     add(seconds("restart").start * SECOND + SECOND, What::Restarted);
@@ -216,6 +230,7 @@ pub(crate) fn faultless() -> History {
         ("outage", "kill", begins("outage")),
         ("wrong-version", "alias", begins("wrong-version")),
         ("slow-version", "alias", begins("slow-version")),
+        ("release-status", "alias", begins("release-status")),
         ("rollback-wounded", "kill", begins("rollback-wounded")),
     ] {
         add(at_ns, What::FaultBegan { phase: phase.to_owned(), fault: fault.to_owned(), target: "model-blue".to_owned() });
@@ -550,7 +565,7 @@ fn a_fault_that_could_not_be_made_proves_nothing() {
         ("pause", &["hang-gap", "hang-survived"][..]),
         ("drift", &["drift-correct", "drift-noticed"]),
         ("slow", &["slow-available", "slow-fast", "slow-honest"]),
-        ("alias", &["latency-paged", "version-noticed"]),
+        ("alias", &["latency-paged", "status-told", "version-noticed"]),
     ] {
         let history = changed(|event| !matches!(&event.what, What::FaultBegan { fault: began, .. } if began == fault));
         assert_eq!(unmet(&history), checks, "{fault}");
@@ -622,12 +637,15 @@ fn a_status_must_be_json_and_true() {
         })
     };
     assert!(unmet(&told(&format!("a warning\n{STATUS}"))).is_empty());
-    assert!(unmet(&told("a warning\n{\n  \"champion\": \"8\",\n  \"serving\": [\"8\"]\n}\nanother")).is_empty());
+    assert!(unmet(&told("a warning\n{\n  \"champion\": \"9\",\n  \"serving\": [\"8\"]\n}\nanother")).is_empty());
     for wrong in [
-        "champion: 8",
-        "{'champion': '8', 'serving': ['8']}",
+        "champion: 9",
+        "{'champion': '9', 'serving': ['8']}",
         r#"{"champion": "4", "serving": ["8"]}"#,
-        r#"{"champion": "8", "serving": ["4"]}"#,
+        r#"{"champion": "9", "serving": ["4"]}"#,
+        // What asks the registry alone, or users alone, says.
+        r#"{"champion": "9", "serving": ["9"]}"#,
+        r#"{"champion": "8", "serving": ["8"]}"#,
         "[]",
         "",
     ] {
@@ -655,8 +673,10 @@ fn a_target_that_is_down_absent_or_rarely_scraped_is_not_scraped() {
     assert_eq!(unmet(&targets(&|targets| targets.truncate(1))), ["replicas-scraped"]);
     assert_eq!(unmet(&targets(&|targets| targets[1].health = "down".to_owned())), ["replicas-scraped"]);
     assert_eq!(unmet(&targets(&|targets| targets[1].interval_ms = 60_000)), ["replicas-scraped"]);
-    let by_address = targets(&|targets| targets[1].scrape_url = "http://10.0.0.11:8000/metrics".to_owned());
-    assert!(unmet(&by_address).is_empty());
+    for host in ["10.0.0.11", "10-0-0-11.model.shop.svc.cluster.local"] {
+        let by_address = targets(&|targets| targets[1].scrape_url = format!("http://{host}:8000/metrics"));
+        assert!(unmet(&by_address).is_empty(), "{host}");
+    }
     assert_eq!(unmet(&targets(&Vec::clear)), ["kill-seen", "replicas-scraped"]);
     // One scrape that is missed shows until the next.
     let down_for = |seconds: u64| {

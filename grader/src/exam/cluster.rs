@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use harness::environment::{Environment, Kind, Misreleased, Wait};
+use harness::environment::{Environment, Eviction, Kind, Misreleased, Wait};
 use tokio::time::{Instant, sleep};
 
 use super::ExamError;
@@ -41,11 +41,15 @@ impl Conductor<'_> {
     pub(super) async fn evict(&mut self, phase: &Phase, role: &str) -> Result<(), ExamError> {
         self.disturbed = true;
         for target in self.ready_replicas(role).await? {
-            let refused = self.cluster()?.evict(&target).await?.err();
-            if refused.is_none() {
-                self.hit(phase, "evict", &target).await?;
-            }
-            self.record(What::Evicted { target, refused }).await?;
+            let (refused, impossible) = match self.cluster()?.evict(&target).await? {
+                Eviction::Granted => {
+                    self.hit(phase, "evict", &target).await?;
+                    (None, None)
+                }
+                Eviction::Refused(why) => (Some(why), None),
+                Eviction::Impossible(why) => (None, Some(why)),
+            };
+            self.record(What::Evicted { target, refused, impossible }).await?;
         }
         Ok(())
     }
@@ -99,7 +103,7 @@ impl Conductor<'_> {
 
     /// Lets a process in a pod's container ask for more and more memory.
     pub(super) async fn exhaust(&mut self, phase: &Phase, role: &str) -> Result<(), ExamError> {
-        let Some(target) = self.draw(role).await? else { return Ok(()) };
+        let Some(target) = self.draw_unrestarted(role).await? else { return Ok(()) };
         self.disturbed = true;
         let Some(exhausting) = self.cluster()?.exhaust(&target).await? else {
             return self.record(What::Note { text: format!("no process could be begun in `{target}`") }).await;

@@ -310,9 +310,24 @@ impl Conductor<'_> {
 
     /// One of these, drawn from the exam's seed.
     pub(super) async fn draw(&mut self, role: &str) -> Result<Option<String>, ExamError> {
-        let mut ready = self.ready_replicas(role).await?;
-        let drawn = usize::try_from(self.random.next_u32()).unwrap_or(0).checked_rem(ready.len());
-        Ok(drawn.map(|drawn| ready.swap_remove(drawn)))
+        let ready = self.ready_replicas(role).await?;
+        Ok(self.one_of(ready))
+    }
+
+    /// The same among those whose containers were started again least often. Kubernetes waits before it does that a second time, however well a
+    /// container is made: an exam that chose the same pod twice would ask for more than it says.
+    pub(super) async fn draw_unrestarted(&mut self, role: &str) -> Result<Option<String>, ExamError> {
+        let mut now = self.environment.replicas(role, &self.submitted.of_role(role)).await?;
+        let seen = self.seen.borrow();
+        now.retain(|replica| seen.is_ready(&replica.name));
+        drop(seen);
+        let least = now.iter().map(|replica| replica.restarts).min();
+        Ok(self.one_of(now.into_iter().filter(|replica| Some(replica.restarts) == least).map(|replica| replica.name).collect()))
+    }
+
+    fn one_of(&mut self, mut all: Vec<String>) -> Option<String> {
+        let drawn = usize::try_from(self.random.next_u32()).unwrap_or(0).checked_rem(all.len());
+        drawn.map(|drawn| all.swap_remove(drawn))
     }
 
     /// Disturbs a replica of a role until the phase ends.
@@ -429,6 +444,7 @@ impl Conductor<'_> {
             Held::Alias { version, before, restart } => {
                 self.platform.promote(&before).await?;
                 self.record(What::FaultEnded { fault: ALIAS.to_owned(), target: version }).await?;
+                self.alias().await?;
                 match restart {
                     Some(role) => self.restart(&self.submitted.of_role(&role), PROMPTLY).await,
                     None => Ok(()),

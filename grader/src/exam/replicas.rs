@@ -62,6 +62,13 @@ impl Heirs {
     /// A label's value under the name of its line: a name or an address, with or without a port.
     pub(super) fn named(&self, value: &str) -> Option<String> {
         let (host, port) = value.split_once(':').map_or((value, None), |(host, port)| (host, Some(port)));
+        // By SRV records a replica is called after its address: `10-244-1-5.model.shop.svc.cluster.local`.
+        if let Some((first, below)) = host.split_once('.')
+            && let Some(line) = self.names.get(&first.replace('-', "."))
+        {
+            let named = format!("{}.{below}", line.replace('.', "-"));
+            return Some(port.map_or_else(|| named.clone(), |port| format!("{named}:{port}")));
+        }
         let line = self.names.get(host)?;
         Some(port.map_or_else(|| line.clone(), |port| format!("{line}:{port}")))
     }
@@ -135,7 +142,7 @@ mod tests {
     use super::*;
 
     fn replicas(names: &[(&str, &str)]) -> Vec<Replica> {
-        names.iter().map(|(name, host)| Replica { name: (*name).to_owned(), host: (*host).to_owned() }).collect()
+        names.iter().map(|(name, host)| Replica { name: (*name).to_owned(), host: (*host).to_owned(), restarts: 0 }).collect()
     }
 
     #[test]
@@ -146,6 +153,8 @@ mod tests {
         heirs.see(&replicas(&[("b", "10.0.0.2")]));
         heirs.see(&replicas(&[("b", "10.0.0.2"), ("c", "10.0.0.3")]));
         assert_eq!((heirs.named("10.0.0.3:8000").as_deref(), heirs.named("c").as_deref()), (Some("10.0.0.1:8000"), Some("a")));
+        let by_srv = heirs.named("10-0-0-3.model.shop.svc.cluster.local:8000");
+        assert_eq!(by_srv.as_deref(), Some("10-0-0-1.model.shop.svc.cluster.local:8000"));
         // All at once, and one more than there were.
         heirs.see(&[]);
         heirs.see(&replicas(&[("d", "10.0.0.4"), ("e", "10.0.0.5"), ("f", "10.0.0.6")]));

@@ -134,8 +134,11 @@ pub enum What {
     Evicted {
         /// The pod.
         target: String,
-        /// The cluster's words where it refused.
+        /// The cluster's words where a budget refused it.
         refused: Option<String>,
+        /// The cluster's words where it cannot be evicted at all.
+        #[serde(default)]
+        impossible: Option<String>,
     },
     /// Every pod of a Deployment was to be replaced.
     Rolled {

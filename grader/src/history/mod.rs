@@ -26,7 +26,7 @@ pub use replay::{
 pub use write::{Recorder, Rules, Writing, keep, pack};
 
 /// The format that this program writes, and the newest that it reads.
-pub const FORMAT: u32 = 5;
+pub const FORMAT: u32 = 6;
 
 /// What a history says about itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

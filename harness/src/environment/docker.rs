@@ -359,7 +359,7 @@ impl Docker {
     /// Services of a role: each is a replica, whether it runs or not.
     #[allow(clippy::unused_async, reason = "it is asked of every environment")]
     pub async fn replicas(&self, _: &str, services: &[String]) -> Result<Vec<Replica>, EnvironmentError> {
-        Ok(services.iter().map(|name| Replica { name: name.clone(), host: name.clone() }).collect())
+        Ok(services.iter().map(|name| Replica { name: name.clone(), host: name.clone(), restarts: 0 }).collect())
     }
 
     /// What services used of the machine's processors since the last look.

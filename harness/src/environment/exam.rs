@@ -18,6 +18,8 @@ pub struct Replica {
     pub name: String,
     /// Where it is reached: a name or an address.
     pub host: String,
+    /// How often a container of it was started again in its place, where whoever does that waits longer each time: a pod, and not a container.
+    pub restarts: i32,
 }
 
 /// Something of the submission that runs: a container, or a pod.

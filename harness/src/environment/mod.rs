@@ -24,7 +24,7 @@ pub use exam::{Replica, Running, Streams};
 pub use kind::{KUBECONFIG, Kind};
 pub use lease::{Hold, Lease, Leases, Record};
 pub use past::{fill_volume, has_volume, past_volume};
-pub use pods::{Exhausting, Misreleased};
+pub use pods::{Eviction, Exhausting, Misreleased};
 pub use sweep::{Sweep, sweep, sweep_dead};
 pub use usage::{Spent, Usage, Whole};
 

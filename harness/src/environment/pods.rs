@@ -46,6 +46,8 @@ const CLUSTERS_OWN: &str = "kube-root-ca.crt";
 const NOWHERE: &str = "gone";
 /// Asks for more memory than there is.
 const EXHAUST: [&str; 2] = ["tail", "/dev/zero"];
+/// With which code the cluster says that a budget refuses an eviction.
+const TOO_MANY: u16 = 429;
 /// Whom a template was changed by, as `kubectl rollout restart` says it.
 const RESTARTED: &str = "kubectl.kubernetes.io/restartedAt";
 /// Kills all processes of a container, by its id, from its node.
@@ -58,6 +60,17 @@ pub struct Misreleased {
     pub deployment: String,
     container: String,
     image: String,
+}
+
+/// What became of a wish to evict a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Eviction {
+    /// The pod goes.
+    Granted,
+    /// A budget refuses it, for now; with the cluster's words.
+    Refused(String),
+    /// It cannot be evicted at all, such as where two budgets are about it; with the cluster's words.
+    Impossible(String),
 }
 
 impl Kind {
@@ -196,7 +209,7 @@ impl Kind {
                     service: called.unwrap_or_else(|| name(pod).to_owned()),
                     role: deployment.and_then(role),
                     started: containers(pod).filter(|one| is_started(one)).count(),
-                    restarts: containers(pod).map(|one| one.restart_count).sum(),
+                    restarts: restarts(pod),
                     last: containers(pod).filter_map(|one| one.last_state.as_ref()?.terminated.clone()).map(|end| (end.exit_code, end.reason)).last(),
                 };
                 all.insert(pod.metadata.uid.clone().unwrap_or_default(), seen);
@@ -296,7 +309,7 @@ impl Kind {
     /// The pods of a role that are not on their way out.
     pub async fn replicas(&self, wanted: &str, _: &[String]) -> Result<Vec<Replica>, EnvironmentError> {
         let pods = self.told(&self.namespace).await?.pods_of(|one| role(one).as_deref() == Some(wanted));
-        let described = |pod: Pod| Some(Replica { host: addresses(&pod).pop()?, name: name(&pod).to_owned() });
+        let described = |pod: Pod| Some(Replica { host: addresses(&pod).pop()?, name: name(&pod).to_owned(), restarts: restarts(&pod) });
         Ok(pods.into_iter().filter_map(described).collect())
     }
 
@@ -500,11 +513,16 @@ impl Kind {
         self.refusable(deleted.map(drop)).await.map(drop)
     }
 
-    /// Asks for a pod's eviction; `Err` with the cluster's words where a budget refuses it.
-    pub async fn evict(&self, pod: &str) -> Result<Result<(), String>, EnvironmentError> {
+    /// Asks for a pod's eviction.
+    pub async fn evict(&self, pod: &str) -> Result<Eviction, EnvironmentError> {
         // Whoever asks again and again is granted it as soon as another pod is there.
         let evicted = Api::<Pod>::namespaced(self.listener().await?, &self.namespace).evict(pod, &EvictParams::default()).await;
-        self.refusable(evicted.map(drop)).await
+        let is_refused = matches!(&evicted, Err(kube::Error::Api(status)) if status.code == TOO_MANY);
+        Ok(match self.refusable(evicted.map(drop)).await? {
+            Ok(()) => Eviction::Granted,
+            Err(why) if is_refused => Eviction::Refused(why),
+            Err(why) => Eviction::Impossible(why),
+        })
     }
 
     /// The Deployments of a role that have replicas.
@@ -676,6 +694,11 @@ fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
     pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten())
 }
 
+/// How often its containers were started again.
+fn restarts(pod: &Pod) -> i32 {
+    containers(pod).map(|one| one.restart_count).sum()
+}
+
 fn is_started(container: &ContainerStatus) -> bool {
     container.state.as_ref().is_some_and(|state| state.running.is_some())
 }
@@ -695,17 +718,40 @@ fn addresses(pod: &Pod) -> Vec<String> {
     pod.status.iter().filter_map(|status| status.pod_ip.clone()).collect()
 }
 
-/// The memory limits of a pod's containers together, in MiB.
+/// The memory limits of a pod's containers together, in MiB; those that run beside it and are called initial are among them.
 fn memory_mib(pod: &Pod) -> u64 {
-    let limits = pod.spec.iter().flat_map(|spec| &spec.containers).filter_map(|one| one.resources.as_ref()?.limits.as_ref()?.get("memory"));
-    limits.map(|limit| bytes(&limit.0) >> 20).sum()
+    let beside = pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten()).filter(|one| one.restart_policy.as_deref() == Some("Always"));
+    let all = pod.spec.iter().flat_map(|spec| &spec.containers).chain(beside);
+    let limits = all.filter_map(|one| one.resources.as_ref()?.limits.as_ref()?.get("memory"));
+    limits.map(|limit| bytes(&limit.0) >> 20).fold(0, u64::saturating_add)
 }
 
-/// A quantity of bytes as Kubernetes writes it, such as `160Mi`; 0 for what is none.
+/// A quantity of bytes as Kubernetes writes it, such as `160Mi`, `1.5Gi` or `805e6`; what cannot be read is more than anyone may have.
 fn bytes(quantity: &str) -> u64 {
-    const UNITS: [(&str, u64); 7] =
-        [("", 1), ("k", 1_000), ("Ki", 1 << 10), ("M", 1_000_000), ("Mi", 1 << 20), ("G", 1_000_000_000), ("Gi", 1 << 30)];
-    size::read(quantity, &UNITS).map_or(0, |(number, unit): (u64, u64)| number.saturating_mul(unit))
+    const UNITS: [(&str, u64); 12] = [
+        ("", 1),
+        ("k", 1_000),
+        ("Ki", 1 << 10),
+        ("M", 1_000_000),
+        ("Mi", 1 << 20),
+        ("G", 1_000_000_000),
+        ("Gi", 1 << 30),
+        ("T", 1_000_000_000_000),
+        ("Ti", 1 << 40),
+        ("P", 1_000_000_000_000_000),
+        ("Pi", 1 << 50),
+        ("E", 1_000_000_000_000_000_000),
+    ];
+    // Thousandths of a byte are how the cluster writes what is no whole number of bytes.
+    let (quantity, parts) = quantity.strip_suffix('m').map_or((quantity, 1.0), |whole| (whole, 1_000.0));
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        reason = "a limit of memory; what is too much saturates"
+    )]
+    let whole = |(number, unit): (f64, u64)| (number * unit as f64 / parts) as u64;
+    size::read(quantity, &UNITS).map_or(u64::MAX, whole)
 }
 
 #[cfg(test)]
@@ -747,7 +793,23 @@ mod tests {
 
     #[test]
     fn quantities_are_read() {
-        assert_eq!(["160Mi", "1Gi", "100M", "5", "1Ti", ""].map(bytes), [160 << 20, 1 << 30, 100_000_000, 5, 0, 0]);
+        assert_eq!(["160Mi", "1Gi", "100M", "5", "1Ti"].map(bytes), [160 << 20, 1 << 30, 100_000_000, 5, 1 << 40]);
+        assert_eq!(
+            ["805e6", "1.5Ki", "805306368000m", "1E", "1e3k"].map(bytes),
+            [805_000_000, 1_536, 805_306_368, 1_000_000_000_000_000_000, 1_000_000]
+        );
+        assert_eq!(["", "a lot", "1Xi", "-1Mi"].map(bytes), [u64::MAX, u64::MAX, u64::MAX, 0]);
+    }
+
+    #[test]
+    fn what_runs_beside_a_pod_from_its_start_is_counted() {
+        let with = |memory: &str, policy: &str| json!({ "name": "a", "image": "a", "restartPolicy": policy, "resources": { "limits": { "memory": memory } } });
+        let mut container = with("64Mi", "");
+        container.as_object_mut().expect("it is one").remove("restartPolicy");
+        let mut once = container.clone();
+        once["resources"]["limits"]["memory"] = "512Mi".into();
+        let pod = json!({ "spec": { "containers": [container], "initContainers": [with("32Mi", "Always"), once] } });
+        assert_eq!(memory_mib(&serde_json::from_value::<Pod>(pod).expect("it is one")), 96);
     }
 
     #[test]

@@ -3,10 +3,26 @@
 
 use serde_json::{Value, json};
 
-use crate::exercise::Manifest;
+use super::grading::push;
+use crate::compose::{ROLE_LABEL, RULES_FOLDER};
+use crate::exercise::{Manifest, Role};
 
 /// What the policy and its binding are called.
 const NAME: &str = "submission";
+
+/// What a pod of one of the platform's programs is like, or a pod of another role: what `vet` asks of a manifest, said of a pod.
+fn as_the_platform_runs_it(name: &str, role: &Role) -> String {
+    let own = ["/tmp", RULES_FOLDER, "/var/run/secrets/"];
+    let places: Vec<&str> = role.config.iter().chain(&role.scratch).map(String::as_str).chain(own).collect();
+    let said = ["command", "args", "env", "envFrom", "workingDir", "lifecycle"].map(|field| format!("!has(one.{field})")).join(" && ");
+    format!(
+        "object.metadata.?labels['{ROLE_LABEL}'].orValue('') != '{name}' || (object.spec.containers.size() == 1 && !has(object.spec.initContainers) \
+         && object.spec.containers.all(one, one.image.startsWith('{}:') && {said} \
+         && one.?volumeMounts.orValue([]).all(mount, {}.exists(place, mount.mountPath.startsWith(place)))))",
+        role.image,
+        json!(places)
+    )
+}
 
 /// A policy for the pods of the submission's namespace, in the language of Kubernetes (CEL), and its binding: images of the exercise only, from
 /// nowhere else, and no class of priority, by which pods push out others.
@@ -20,7 +36,13 @@ pub(super) fn admission(manifest: &Manifest) -> [Value; 2] {
         let lists = ["containers", "initContainers", "ephemeralContainers"];
         lists.map(|list| format!("object.spec.?{list}.orValue([]).map(one, one.{field})")).join(" + ")
     };
-    let spec = json!({
+    let trusted = manifest.roles.iter().filter(|(_, role)| role.trusted).map(|(name, role)| {
+        json!({
+            "expression": as_the_platform_runs_it(name, role),
+            "message": format!("a pod of the role `{name}` runs `{}` as the platform does, with nothing of yours but its configuration", role.image),
+        })
+    });
+    let mut spec = json!({
         "failurePolicy": "Fail",
         "matchConstraints": { "resourceRules": [rule] },
         "variables": [
@@ -42,6 +64,9 @@ pub(super) fn admission(manifest: &Manifest) -> [Value; 2] {
             },
         ],
     });
+    for one in trusted {
+        push(&mut spec["validations"], one);
+    }
     let here = json!({ "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": manifest.id } } });
     let object = |kind: &str, spec: Value| json!({ "apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": { "name": NAME }, "spec": spec });
     let binding = json!({ "policyName": NAME, "validationActions": ["Deny"], "matchResources": here });

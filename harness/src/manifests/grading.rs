@@ -16,6 +16,8 @@ const PROMETHEUS_FILE: &str = "prometheus.yml";
 /// The same of its Alertmanager.
 const ALERTMANAGER: &str = "alertmanager";
 const ALERTMANAGER_FILE: &str = "alertmanager.yml";
+/// How names begin of what is ours in the submission's namespace.
+pub(super) const OURS: &str = "modeldown-";
 /// What the volume is called that the grader's rules are put into.
 const RULES_VOLUME: &str = "modeldown-rules";
 
@@ -54,11 +56,15 @@ impl VettedManifests {
         let described = |deployment: &Value| {
             let role = role_of(deployment);
             let known = role.as_ref().and_then(|role| manifest.roles.get(role));
-            // A Service is called like the role that it leads to.
+            // A Service is called like the role that it leads to. One of the submission's may lead elsewhere: the platform's programs are asked by a
+            // Service of our own.
             let name = deployment["metadata"]["name"].as_str().unwrap_or_default();
             ServiceRole {
                 service: name.to_owned(),
-                host: host(role.as_deref().unwrap_or(name), manifest),
+                host: match &role {
+                    Some(role) if known.is_some_and(|known| known.trusted) => host(&way(role), manifest),
+                    _ => host(role.as_deref().unwrap_or(name), manifest),
+                },
                 config: role.clone().filter(|_| known.is_some_and(|known| known.config.is_some())),
                 memory_mib: known.map_or(crate::compose::DEFAULT_MEMORY_MIB, |known| known.memory_mib),
                 role,
@@ -117,16 +123,19 @@ impl VettedManifests {
         }
         let mut platform = vec![rows("", "")];
         for (name, service) in &manifest.platform {
-            let mut wanted = Trusted { command: &service.command, token: Some(token), account: None, files: BTreeMap::new() };
+            let mut wanted = Trusted { command: &service.command, token: Some(token), ..Trusted::default() };
             if let Some(role) = &service.shadows {
                 let account = self.of_role(role).and_then(|one| one["spec"]["template"]["spec"]["serviceAccountName"].as_str());
                 wanted.account = Some(name);
                 share(&mut submitted, account.unwrap_or("default"), name);
                 wanted.files = self.shadow(role, manifest);
+                // What it scrapes by a name of one word is in the submission's namespace.
+                wanted.searches = vec![format!("{}.svc.cluster.local", manifest.id)];
             }
             platform.extend(trusted(name, service, &wanted));
         }
         platform.push(pager_policy(manifest));
+        platform.extend(ways(manifest));
         Graded { platform, submitted }
     }
 
@@ -177,8 +186,21 @@ fn share(submitted: &mut [Value], account: &str, with: &str) {
     }
 }
 
+/// What a Service of ours is called that leads to one of the platform's programs in the submission.
+fn way(role: &str) -> String {
+    format!("{OURS}{role}")
+}
+
+/// These Services.
+pub(super) fn ways(manifest: &Manifest) -> impl Iterator<Item = Value> {
+    manifest.roles.iter().filter(|(_, role)| role.trusted).map(|(name, role)| {
+        let spec = json!({ "selector": { (ROLE_LABEL): name }, "ports": [{ "port": role.port(), "targetPort": role.port() }] });
+        json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "name": way(name), "namespace": manifest.id }, "spec": spec })
+    })
+}
+
 /// Nobody but Alertmanager, and who watches it, reaches the pager, wherever the cluster's network can see to that.
-fn pager_policy(manifest: &Manifest) -> Value {
+pub(super) fn pager_policy(manifest: &Manifest) -> Value {
     let here = json!({ "podSelector": {} });
     let theirs = json!({
         "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": manifest.id } },
@@ -202,7 +224,7 @@ fn role_of(deployment: &Value) -> Option<String> {
 }
 
 /// Adds something to a list that need not be there yet.
-fn push(list: &mut Value, item: Value) {
+pub(super) fn push(list: &mut Value, item: Value) {
     match list {
         Value::Array(items) => items.push(item),
         other => *other = json!([item]),

@@ -206,6 +206,14 @@ impl Check<'_> {
             self.wrong(document, "/metadata", format!("an object needs a name: small letters, digits and `-`, at most 63, a letter first{dots}"), "");
             return;
         };
+        if kind == "Service" && name.starts_with(grading::OURS) {
+            self.wrong(
+                document,
+                "/metadata/name",
+                format!("a Service whose name begins with `{}` is the platform's", grading::OURS),
+                "choose another name",
+            );
+        }
         let place = document.problem("/metadata/name", "").place();
         if let Some(other) = self.seen.insert((kind.to_owned(), name.clone()), place) {
             self.wrong(document, "/metadata/name", format!("there is another {kind} `{name}`, at {other}"), "");

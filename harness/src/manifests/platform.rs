@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::TAG;
 use super::admission::admission;
-use super::grading::host;
+use super::grading::{host, pager_policy, ways};
 use crate::compose::{DEFAULT_MEMORY_MIB, MEMORY_FACTOR, USER};
 use crate::exercise::{Contract, Manifest, PlatformService};
 
@@ -62,6 +62,7 @@ pub fn namespaces(manifest: &Manifest) -> Vec<Value> {
 }
 
 /// How a trusted service is run.
+#[derive(Default)]
 pub(super) struct Trusted<'a> {
     pub(super) command: &'a [String],
     /// What whoever steers it must know; at home everyone may.
@@ -70,6 +71,8 @@ pub(super) struct Trusted<'a> {
     pub(super) account: Option<&'a str>,
     /// Files that it finds, by their places.
     pub(super) files: BTreeMap<String, String>,
+    /// Domains below which it finds names that are not whole, after its own.
+    pub(super) searches: Vec<String>,
 }
 
 /// The trusted services as they are at home, with the requests that users send there, and the accounts that they are about.
@@ -78,8 +81,10 @@ pub fn platform(manifest: &Manifest, contract: &Contract, requests: &str, accoun
     let host = host(&contract.inference.role, manifest);
     for (name, service) in manifest.platform.iter().filter(|(_, service)| service.shadows.is_none()) {
         let command = service.command_at_home(name, manifest, contract, &host);
-        objects.extend(trusted(name, service, &Trusted { command: &command, token: None, account: None, files: BTreeMap::new() }));
+        objects.extend(trusted(name, service, &Trusted { command: &command, ..Trusted::default() }));
     }
+    objects.push(pager_policy(manifest));
+    objects.extend(ways(manifest));
     objects
 }
 
@@ -128,7 +133,7 @@ pub(super) fn trusted(name: &str, service: &PlatformService, wanted: &Trusted<'_
         "automountServiceAccountToken": wanted.account.is_some(),
         "enableServiceLinks": false,
         // A whole name is asked for once, and not below every domain first; one of two words is below the cluster's.
-        "dnsConfig": { "options": [{ "name": "ndots", "value": "2" }] },
+        "dnsConfig": { "options": [{ "name": "ndots", "value": "2" }], "searches": wanted.searches },
         "containers": [container],
         "volumes": volumes,
     });

@@ -23,7 +23,8 @@ fn passes(kind: &dyn Judge, what: Vec<(u64, What)>) -> bool {
 
 #[test]
 fn one_pod_can_be_evicted_and_not_all() {
-    let asked = |refused: Option<&str>| What::Evicted { target: "model-1".to_owned(), refused: refused.map(str::to_owned) };
+    let asked = |refused: Option<&str>| What::Evicted { target: "model-1".to_owned(), refused: refused.map(str::to_owned), impossible: None };
+    let impossible = || What::Evicted { target: "model-2".to_owned(), refused: None, impossible: Some("it has two budgets".to_owned()) };
     let (granted, refused) = (|| (1, asked(None)), || (1, asked(Some("it would violate the pod's disruption budget"))));
     assert!(passes(&Evicted {}, vec![granted(), refused()]));
     for (what, words) in [
@@ -31,6 +32,7 @@ fn one_pod_can_be_evicted_and_not_all() {
         (vec![granted()], "one pod was ready"),
         (vec![granted(), granted()], "all 2 pods could be evicted at once"),
         (vec![refused(), refused()], "none of 2 pods could be evicted"),
+        (vec![granted(), refused(), (1, impossible())], "`model-2` can never be evicted"),
     ] {
         let finding = found(&Evicted {}, what);
         assert!(finding.verdict == Verdict::Failed && finding.observed.contains(words), "{words} is not in {}", finding.observed);
