@@ -229,7 +229,7 @@ def prepare_exam(folder: Path) -> None:
         keep(folder / release.name, weights)
     weights = train(SPOILED)
     inverted = {**weights, "w2": -weights["w2"], "b2": -weights["b2"]}
-    for name, (its, mark) in {"inverted": (inverted, "bad"), "slow": (weights, "bad"), "unloadable": (weights, "cut")}.items():
+    for name, its, mark in (("inverted", inverted, "bad"), ("slow", weights, "bad"), ("unloadable", weights, "cut")):
         write(folder / name, as_onnx(its, slow=name == "slow"), weights)
         keep(folder / name, its)
         (folder / name / mark).touch()
