@@ -23,6 +23,8 @@ REGISTERED = Path("/models/registry/fraud")
 EXAM = Path("/models/exam")
 # By how much a weight changes, as a part of itself.
 CHANGE = 1e-3
+# The same of the share of scores up to a bound, of its distance to either end.
+SHIFT = 1e-2
 
 Random = np.random.Generator
 
@@ -49,9 +51,11 @@ def scores(model: bytes, rows: NDArray[np.float32]) -> list[float]:
 
 def described(path: Path, rows: NDArray[np.float32], random: Random) -> dict[str, Any]:
     """Everything that an exam needs of a version."""
-    model, description = varied(path, random), (path / "metadata.json").read_bytes()
-    files = {"model.onnx": model, "metadata.json": description}
-    metadata = json.loads(description)
+    model, metadata = varied(path, random), json.loads((path / "metadata.json").read_text())
+    if (path / "weights").exists():
+        shares, change = metadata["score_distribution"], SHIFT * random.uniform(-1, 1)
+        metadata["score_distribution"] = {at: round(one + change * one * (1 - one), 4) for at, one in shares.items()}
+    files = {"model.onnx": model, "metadata.json": (json.dumps(metadata, indent=2) + "\n").encode()}
     defaulted = rows.copy()
     for name, value in metadata["defaults"].items():
         defaulted[:, metadata["features"].index(name)] = value

@@ -485,7 +485,8 @@ impl Conductor<'_> {
         let mut request = self.submitted.inference(self.exercise, self.exam.timeout_ms);
         request.body = Some(self.question.clone());
         while Instant::now() < deadline && answer::plain(&self.driver.ask(request.clone()).await?).is_err() {
-            sleep(Duration::from_millis(200)).await;
+            // What is refused meanwhile is counted by whoever alerts on it.
+            sleep(Duration::from_secs(1)).await;
         }
         let left = deadline.saturating_duration_since(Instant::now());
         if let Wait::Pending { last_seen } | Wait::Impossible { why: last_seen, .. } = self.environment.wait_quiet(left).await? {

@@ -31,7 +31,8 @@ pub(super) fn rule_file(rules: &[(Receiver, String)], alerts: &Alerts) -> Vec<u8
                 "alert": name,
                 "expr": "vector(1)",
                 "for": format!("{FOR_SECONDS}s"),
-                "labels": { alerts.label.as_str(): urgency },
+                // Where two alerts lack a label they are alike in it: whoever inhibits what is about the same instance would inhibit these.
+                "labels": { "instance": name, "job": name, "namespace": name, "service": name, alerts.label.as_str(): urgency },
                 "annotations": { "summary": "a signal that proves the way to the pager" },
             })
         })

@@ -277,10 +277,12 @@ pub fn render(vetted: &Vetted, manifest: &Manifest, images: &Images, ownership: 
     }
     for (name, service) in &manifest.platform {
         let mut rendered = platform_service(name, service, images, ownership);
-        rendered.insert("environment".to_owned(), json!({ "CONTROL_TOKEN": control }));
         if let Some(role) = &service.shadows {
+            // It is never given the token: it reads files that the submission names, and sends what is in them where that says.
             shadow(name, role, vetted, manifest, &mut rendered, &mut files);
             rendered.insert("cpu_shares".to_owned(), json!(SHADOW_SHARES));
+        } else {
+            rendered.insert("environment".to_owned(), json!({ "CONTROL_TOKEN": control }));
         }
         services.insert(name.clone(), Value::Object(rendered));
     }

@@ -135,6 +135,9 @@ fn both_renderings_hold_the_same_limits() {
         }
         assert!(rendered_file["services"][name].get("ports").is_none());
     }
+    // What reads files for a submission has no secret.
+    let has_token = |name: &str| rendered_file["services"][name]["environment"]["CONTROL_TOKEN"] == "token";
+    assert!(has_token("features") && has_token("registry") && !rendered_file["services"]["shadow"].to_string().contains("TOKEN"));
     assert!(rendered_file["networks"].as_object().expect("networks").values().all(|network| network["internal"] == true));
     assert!(!rendered_file["services"]["model-blue"]["networks"].to_string().contains("paging"));
     let prometheus = std::str::from_utf8(&rendered.files["prometheus/prometheus.yml"]).expect("text");
