@@ -21,27 +21,25 @@ impl Judge for Evicted {
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {
-        let mut impossible = None;
         let asked: Vec<(u64, &String, Option<&String>)> = view
             .events()
             .filter_map(|(number, event)| match &event.what {
-                What::Evicted { target, refused, impossible: why } => {
-                    impossible = impossible.or(why.as_ref().map(|_| target));
-                    Some((number, target, refused.as_ref().or(why.as_ref())))
-                }
+                What::Evicted { target, refused, impossible } => Some((number, target, refused.as_ref().or(impossible.as_ref()))),
                 _ => None,
             })
             .collect();
         let granted = asked.iter().filter(|(.., refused)| refused.is_none()).count();
-        let said = match (asked.len(), granted) {
-            _ if impossible.is_some() => {
-                format!("`{}` can never be evicted, whoever else goes: a node could never be emptied", impossible.map_or("", String::as_str))
-            }
-            (0, _) => "no pod was ready, so there was none to evict".to_owned(),
-            (1, _) => "one pod was ready: whether all of them could be evicted at once cannot be seen".to_owned(),
-            (all, 0) => format!("none of {all} pods could be evicted: a node could never be emptied"),
-            (all, granted) if all == granted => format!("all {all} pods could be evicted at once"),
-            (all, granted) => format!("{granted} of {all} pods could be evicted at once"),
+        let impossible = view.events().find_map(|(_, event)| match &event.what {
+            What::Evicted { target, impossible: Some(_), .. } => Some(target),
+            _ => None,
+        });
+        let said = match (impossible, asked.len(), granted) {
+            (Some(target), ..) => format!("`{target}` can never be evicted, whoever else goes: a node could never be emptied"),
+            (None, 0, _) => "no pod was ready, so there was none to evict".to_owned(),
+            (None, 1, _) => "one pod was ready: whether all of them could be evicted at once cannot be seen".to_owned(),
+            (None, all, 0) => format!("none of {all} pods could be evicted: a node could never be emptied"),
+            (None, all, granted) if all == granted => format!("all {all} pods could be evicted at once"),
+            (None, all, granted) => format!("{granted} of {all} pods could be evicted at once"),
         };
         let told = |(number, target, refused): &(u64, &String, Option<&String>)| {
             Evidence::new(vec![*number], refused.map_or(format!("`{target}`: granted"), |why| format!("`{target}`: {why}")))

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ::platform::protocol::{BODY_LIMIT, Command, Request};
 use harness::compose::RULES_FOLDER;
-use harness::environment::{Disturbance, Environment, Fault, Misreleased};
+use harness::environment::{Disturbance, Environment, Fault, Misreleased, Replica};
 use harness::exercise::{Exercise, Files};
 use harness::progress::Progress;
 use rand_chacha::ChaCha8Rng;
@@ -302,10 +302,14 @@ impl Conductor<'_> {
 
     /// Those that say that they are ready.
     pub(super) async fn ready_replicas(&self, role: &str) -> Result<Vec<String>, ExamError> {
-        let mut ready = self.replicas(role).await?;
+        Ok(self.ready(role).await?.into_iter().map(|replica| replica.name).collect())
+    }
+
+    async fn ready(&self, role: &str) -> Result<Vec<Replica>, ExamError> {
+        let mut now = self.environment.replicas(role, &self.submitted.of_role(role)).await?;
         let seen = self.seen.borrow();
-        ready.retain(|name| seen.is_ready(name));
-        Ok(ready)
+        now.retain(|replica| seen.is_ready(&replica.name));
+        Ok(now)
     }
 
     /// One of these, drawn from the exam's seed.
@@ -317,10 +321,7 @@ impl Conductor<'_> {
     /// The same among those whose containers were started again least often. Kubernetes waits before it does that a second time, however well a
     /// container is made: an exam that chose the same pod twice would ask for more than it says.
     pub(super) async fn draw_unrestarted(&mut self, role: &str) -> Result<Option<String>, ExamError> {
-        let mut now = self.environment.replicas(role, &self.submitted.of_role(role)).await?;
-        let seen = self.seen.borrow();
-        now.retain(|replica| seen.is_ready(&replica.name));
-        drop(seen);
+        let now = self.ready(role).await?;
         let least = now.iter().map(|replica| replica.restarts).min();
         Ok(self.one_of(now.into_iter().filter(|replica| Some(replica.restarts) == least).map(|replica| replica.name).collect()))
     }

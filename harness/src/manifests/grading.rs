@@ -132,7 +132,7 @@ impl VettedManifests {
                 share(&mut submitted, account.unwrap_or("default"), name);
                 wanted.files = self.shadow(role, manifest);
                 // What it scrapes by a name of one word is in the submission's namespace.
-                wanted.searches = vec![format!("{}.svc.cluster.local", manifest.id)];
+                wanted.searches = vec![domain(manifest)];
             }
             platform.extend(trusted(name, service, &wanted));
         }
@@ -218,7 +218,12 @@ pub(super) fn pager_policy(manifest: &Manifest) -> Value {
 
 /// The whole name under which others find a Service of the submission.
 pub(super) fn host(service: &str, manifest: &Manifest) -> String {
-    format!("{service}.{}.svc.cluster.local", manifest.id)
+    format!("{service}.{}", domain(manifest))
+}
+
+/// What these names end with.
+fn domain(manifest: &Manifest) -> String {
+    format!("{}.svc.cluster.local", manifest.id)
 }
 
 fn role_of(deployment: &Value) -> Option<String> {
