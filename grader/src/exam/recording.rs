@@ -16,6 +16,8 @@ use super::submitted::Submitted;
 use super::{ExamError, survey};
 use crate::history::{DashboardQuery, MONITORING, Missing, Monitoring, RECORDING, Recorder, What, keep, pack};
 
+/// The roles whose configuration is what a replay is given.
+pub const MONITORED: [&str; 2] = ["prometheus", "alertmanager"];
 /// How often the shadow scrapes, in milliseconds.
 const INTERVAL_MS: u64 = 1_000;
 /// The most that a recording may be, as Prometheus writes it, in bytes: ten times what the budget of series makes.
@@ -28,9 +30,7 @@ const LOOK_BACK_SECONDS: u64 = 3_600;
 /// What the replay needs of a submission's files.
 pub(super) fn monitoring(files: &Files, exercise: &Exercise, submitted: &Submitted) -> Monitoring {
     let of = |role: &str, name: &str| submitted.folder_of(role).map_or_else(String::new, |folder| format!("{folder}/{name}"));
-    let below = |path: &str| {
-        ["prometheus", "alertmanager"].iter().filter_map(|role| submitted.folder_of(role)).any(|folder| path.starts_with(&format!("{folder}/")))
-    };
+    let below = |path: &str| MONITORED.iter().filter_map(|role| submitted.folder_of(role)).any(|folder| path.starts_with(&format!("{folder}/")));
     let queries = survey::queries(files, exercise.contract.dashboards.as_deref());
     Monitoring {
         files: files

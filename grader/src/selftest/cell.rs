@@ -6,15 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use harness::compose;
 use harness::document::{Document, Node, Problem, Problems};
 use harness::exercise::{Case, CaseKind, EngineKind, Exercise, ExerciseError, Files, Key, Seed, Variant, render_workspace, shuffled};
+use harness::manifests::MANIFESTS;
 use harness::vetted::Vetted;
 
 use crate::check::{Check, Kind, Rubric};
-use crate::exam::{Exam, HEALTHY_SECONDS, Phase, Step, monitoring};
+use crate::exam::{Exam, HEALTHY_SECONDS, MONITORED, Phase, Step, monitoring};
 
 /// The seed of the variant that is examined again and again, and of the pairs that are drawn.
 const SEED: &str = "acme-1";
 /// How many pairs of breaks are drawn.
-const PAIRS: usize = 6;
+const PAIRS: usize = 3;
 /// A part of an exam that takes this share of it is not worth it: all of it tells more.
 const WORTH_IT: f64 = 0.7;
 
@@ -101,12 +102,11 @@ pub fn cells(exercise: &Exercise, exam: &Exam, rubric: &Rubric, runs: usize) -> 
     for run in 1..=runs {
         cells.extend(repeated.iter().map(|cell| Cell { id: format!("{}/{run:02}", cell.id), ..cell.clone() }));
     }
-    if !exercise.manifest.parameters.is_empty() {
-        let parameters = exercise.manifest.parameters.iter().filter_map(|one| Some((one.id.clone(), one.choices.last()?.clone())));
-        let variant = Variant { parameters: parameters.collect(), ..Variant::reference() };
-        cells.push(maker.perfect("parameters/last", "the reference, with the last choice of every parameter", variant, Level::Full)?);
-    }
-    cells.push(maker.perfect("order/another", "the reference, in an exam of another order", Variant::reference(), Level::Permuted)?);
+    // Both at once: neither may cost anything.
+    let parameters = exercise.manifest.parameters.iter().filter_map(|one| Some((one.id.clone(), one.choices.last()?.clone())));
+    let variant = Variant { parameters: parameters.collect(), ..Variant::reference() };
+    let title = "the reference, with the last choice of every parameter, in an exam of another order";
+    cells.push(maker.perfect("order/another", title, variant, Level::Permuted)?);
     for (index, group) in groups(exercise).iter().enumerate() {
         cells.push(maker.untouched(format!("group/{:02}", index + 1), Variant::named(exercise, group)?)?);
     }
@@ -251,9 +251,11 @@ impl Maker<'_> {
 
 /// What a replay is given of a submission's files.
 fn given(files: &Files, exercise: &Exercise) -> BTreeMap<String, String> {
-    // What manifests say is rendered first: a replay is not the cheapest level of theirs.
+    // Manifests would have to be rendered; what they render configuration from lies in folders that are called like its roles.
     if exercise.manifest.engine == EngineKind::Kind {
-        return BTreeMap::new();
+        let folders = MONITORED.map(|role| format!("{MANIFESTS}/{role}/"));
+        let given = files.iter().filter(|(path, _)| folders.iter().any(|folder| path.starts_with(folder)));
+        return given.filter_map(|(path, content)| Some((path.clone(), String::from_utf8(content.clone()).ok()?))).collect();
     }
     compose::vet(files, &exercise.manifest).map(|vetted| monitoring(&Vetted::Compose(vetted), exercise).files).unwrap_or_default()
 }

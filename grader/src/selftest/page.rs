@@ -15,10 +15,9 @@ const MARGIN: f64 = 3.0;
 /// is the hour and the noise, not the machine.
 const PLAYED_MARGIN: f64 = 1.5;
 /// The kinds of cell, as their ids begin, and what agreement means for each.
-pub const KINDS: [(&str, &str); 9] = [
+pub const KINDS: [(&str, &str); 8] = [
     ("reference", "full marks, every time"),
-    ("parameters", "full marks, whatever things are called"),
-    ("order", "full marks, whatever came before"),
+    ("order", "full marks, whatever things are called, and whatever came before"),
     ("untouched", "0 points, and exactly the checks fail that its breaks name, every time"),
     ("break", "exactly the checks fail that it names"),
     ("pair", "exactly the checks fail that either names"),
