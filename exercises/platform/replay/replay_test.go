@@ -244,13 +244,11 @@ func TestLoadErrorsNameFileAndLine(t *testing.T) {
 	}
 }
 
-// A rule that would run for hours, or eat all memory, is given up by name; the others are evaluated as ever.
-// A rule that looks at everything is given up before its samples are made.
-// What no limit of the engine would stop is given up beforehand.
-// Jobs whose targets a cluster's API names are as good as others; nobody asks it here.
-func TestJobsThatAskKubernetes(t *testing.T) {
+// Jobs whose targets somebody names are as good as others; nobody is asked here.
+func TestJobsThatAsk(t *testing.T) {
 	in := small("groups:\n- name: g\n  rules:\n  - {alert: A, expr: 'vector(1)', labels: {severity: page}}\n", outage)
-	in.Files["prometheus/prometheus.yml"] += "  - job_name: pods\n    kubernetes_sd_configs: [{role: pod, namespaces: {own_namespace: true}}]\n"
+	in.Files["prometheus/prometheus.yml"] += "  - job_name: pods\n    kubernetes_sd_configs: [{role: pod, namespaces: {own_namespace: true}}]\n" +
+		"  - job_name: named\n    http_sd_configs: [{url: \"http://names:8000/targets\"}]\n"
 	if got := parse(t, play(t, in)); len(got.load) > 0 {
 		t.Errorf("%v", got.load)
 	}

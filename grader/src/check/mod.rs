@@ -30,6 +30,7 @@ mod rules;
 mod scrape_lost;
 mod scraped;
 mod series_budget;
+mod silence;
 mod stalled;
 mod status;
 mod told;
@@ -279,6 +280,8 @@ pub enum Kind {
     Rolled(rolled::Rolled),
     /// A rollout that cannot progress is said to have failed.
     Stalled(stalled::Stalled),
+    /// Nobody answers.
+    Silence(silence::Silence),
 }
 
 impl Kind {
@@ -312,6 +315,7 @@ impl Kind {
             Self::Evicted(kind) => kind,
             Self::Rolled(kind) => kind,
             Self::Stalled(kind) => kind,
+            Self::Silence(kind) => kind,
         }
     }
 }

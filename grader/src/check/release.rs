@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::view::Request;
+use super::view::{self, Request};
 use super::{Control, Evidence, Figure, Finding, Judge, SERVED, View, percent, share};
 use crate::history::{Event, ReleaseCommand, What};
 
@@ -38,6 +38,10 @@ pub struct Release {
     /// How far a score may be off.
     #[schemars(range(min = 0, max = 1))]
     pub tolerance: f64,
+    /// The share of requests that must be answered with HTTP 200 in time, where no other check says it.
+    #[schemars(range(min = 0, max = 1))]
+    #[serde(default)]
+    pub answered_at_least: f64,
 }
 
 /// A command of the history.
@@ -130,6 +134,12 @@ impl Release {
         let answers: Vec<_> = view.requests().filter(Request::is_good).collect();
         if !answers.iter().any(|request| request.sent_ns >= ran.ended_ns) {
             return (0.0, Some("no request was answered after it".to_owned()), Vec::new());
+        }
+        let all = view.requests().count();
+        let answered = share(answers.len(), all);
+        if answered < self.answered_at_least {
+            let lost = view.requests().filter(|request| !request.is_good());
+            return (0.0, Some(format!("only {} of {all} requests were answered", percent(answered))), view::evidence(lost, Request::said));
         }
         let wrong: Vec<_> = answers.iter().filter(|request| !right(request)).collect();
         let good = share(answers.len() - wrong.len(), answers.len());

@@ -248,7 +248,9 @@ pub(crate) fn faultless() -> History {
         let version = served_at(intended_ns);
         let without = (seconds("store-slow").start * SECOND..seconds("store-stale").end * SECOND).contains(&intended_ns);
         let score = if without { DEFAULTED } else { score_of(version, row) };
-        let result = RequestResult::Answered { status: 200, version: Some(version.to_string()), score: Some(score), degraded: Some(without) };
+        let answered = RequestResult::Answered { status: 200, version: Some(version.to_string()), score: Some(score), degraded: Some(without) };
+        let is_dead = seconds("outage").contains(&(intended_ns / SECOND));
+        let result = if is_dead { RequestResult::Answered { status: 503, version: None, score: None, degraded: None } } else { answered };
         let done_ns = intended_ns + 3_000_000;
         add(done_ns, What::Request { seq, row, intended_ns, sent_ns: intended_ns + 10_000, done_ns, result });
     }
@@ -405,6 +407,11 @@ fn with_command(phase: &str, exit: Option<i64>, champion_after: u64) -> History 
     history
 }
 
+/// An answer in which nothing stands.
+fn answered_otherwise(status: u16) -> RequestResult {
+    RequestResult::Answered { status, version: None, score: None, degraded: None }
+}
+
 fn answer(version: u64, score: f64, degraded: bool) -> RequestResult {
     RequestResult::Answered { status: 200, version: Some(version.to_string()), score: Some(score), degraded: Some(degraded) }
 }
@@ -555,6 +562,24 @@ fn a_replica_that_crashed_must_be_back_in_time() {
     };
     assert!(unmet(&back_after(10)).is_empty());
     assert_eq!(unmet(&back_after(14)), ["crash-recovered"]);
+    // The time begins with the last of several deaths.
+    let mut again = back_after(14);
+    let phase = "crash".to_owned();
+    let fault = What::FaultBegan { phase, fault: "crash".to_owned(), target: "model-green".to_owned() };
+    let at = again.events.iter().position(|event| event.at_ns >= (crash.start + 3) * SECOND).expect("there is one");
+    again.events.insert(at, Event { at_ns: (crash.start + 3) * SECOND, what: fault });
+    assert!(unmet(&again).is_empty());
+    // One look may fail, however few there are.
+    let missed = |looks: u64| {
+        changed(|event| {
+            if let What::Watched { name, ok, .. } = &mut event.what {
+                *ok &= !(name == "ready:model-blue" && (crash.end * SECOND - looks * SECOND / 5..crash.end * SECOND).contains(&event.at_ns));
+            }
+            true
+        })
+    };
+    assert!(unmet(&missed(1)).is_empty());
+    assert_eq!(unmet(&missed(2)), ["crash-recovered"]);
     let nobody_crashed = changed(|event| !matches!(&event.what, What::FaultBegan { fault, .. } if fault == "crash"));
     assert_eq!(unmet(&nobody_crashed), ["crash-recovered"]);
 }
@@ -562,8 +587,8 @@ fn a_replica_that_crashed_must_be_back_in_time() {
 #[test]
 fn a_fault_that_could_not_be_made_proves_nothing() {
     for (fault, checks) in [
-        ("pause", &["hang-gap", "hang-survived"][..]),
-        ("drift", &["drift-correct", "drift-noticed"]),
+        ("pause", &["hang-correct", "hang-gap", "hang-survived"][..]),
+        ("drift", &["drift-available", "drift-correct", "drift-noticed"]),
         ("slow", &["slow-available", "slow-fast", "slow-honest"]),
         ("alias", &["latency-paged", "status-told", "version-noticed"]),
     ] {
@@ -652,6 +677,36 @@ fn a_status_must_be_json_and_true() {
         assert_eq!(unmet(&told(wrong)), ["status-told"], "{wrong}");
     }
     assert_eq!(unmet(&with_command("release-status", Some(1), 8)), ["status-told"]);
+}
+
+#[test]
+fn an_error_that_says_200_is_no_right_answer() {
+    let sorry = |seconds: Range<u64>| with_answers(seconds, |result, _| *result = answered_otherwise(200));
+    assert_eq!(unmet(&sorry(seconds("pause"))), ["hang-correct"]);
+    let refusing = |seconds: Range<u64>| {
+        with_answers(seconds, |result, row| {
+            if row % 2 == 0 {
+                *result = answered_otherwise(400);
+            }
+        })
+    };
+    assert_eq!(unmet(&refusing(seconds("drift"))), ["drift-available"]);
+    // A release that is refused costs users nothing, nor does one for which there is nothing to do.
+    for (phase, check) in [("release-slow", "refuses-slow"), ("rollback-again", "rollback-again")] {
+        let history = refusing(seconds(phase));
+        assert_eq!(unmet(&history), [check]);
+        assert!(judge(&history).expect("the rules are right")[check].observed.contains("requests were answered"), "{phase}");
+    }
+}
+
+#[test]
+fn where_every_replica_is_dead_nobody_answers() {
+    let outage = seconds("outage");
+    let answered = |from: u64| with_answers(outage.start + from..outage.end, |result, row| *result = answer(3, score_of(3, row), false));
+    assert_eq!(unmet(&answered(0)), ["outage-silent"]);
+    assert_eq!(unmet(&answered(8)), ["outage-silent"], "after a while");
+    let in_hand = with_answers(outage.start..outage.start + 1, |result, row| *result = answer(3, score_of(3, row), false));
+    assert!(unmet(&in_hand).is_empty());
 }
 
 #[test]

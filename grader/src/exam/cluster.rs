@@ -103,7 +103,7 @@ impl Conductor<'_> {
 
     /// Lets a process in a pod's container ask for more and more memory.
     pub(super) async fn exhaust(&mut self, phase: &Phase, role: &str) -> Result<(), ExamError> {
-        let Some(target) = self.draw_unrestarted(role).await? else { return Ok(()) };
+        let Some(target) = self.draw(role).await? else { return Ok(()) };
         self.disturbed = true;
         let Some(exhausting) = self.cluster()?.exhaust(&target).await? else {
             return self.record(What::Note { text: format!("no process could be begun in `{target}`") }).await;

@@ -25,6 +25,8 @@ const ENTRY: Duration = Duration::from_secs(10);
 /// How many seconds services have to stop; and where nobody asks how they do, since what they have in hand takes long.
 const GRACE: i32 = 5;
 const PROMPTLY: i32 = 1;
+/// How long a replica that crashed has to come back before the next one does.
+const COMES_BACK: Duration = Duration::from_secs(12);
 /// What histories call drifted transactions, and whom they come from.
 const DRIFT: &str = "drift";
 const USERS: &str = "users";
@@ -64,6 +66,8 @@ pub(super) struct Conductor<'a> {
     pub(super) recorder: &'a Recorder,
     pub(super) seen: watch::Receiver<Seen>,
     pub(super) random: ChaCha8Rng,
+    /// How many faults hit each replica so far.
+    pub(super) hits: BTreeMap<String, u32>,
     pub(super) progress: &'a Progress,
     /// Whether a fault was made since the environment was last fresh: restoring an untouched one would change nothing.
     pub(super) disturbed: bool,
@@ -184,7 +188,7 @@ impl Conductor<'_> {
                         self.disturb(phase, role, target, faults, Fault::Pause).await?;
                     }
                 }
-                Step::Crash { role } => self.crash(phase, role).await?,
+                Step::Crash { role, each } => self.crash(phase, role, *each).await?,
                 Step::Drift {} => self.drift(phase, faults).await?,
                 Step::Features { fault, unseen } => self.disturb_features(phase, *fault, *unseen, faults).await?,
                 Step::Publish { artifact, digest } => self.publish(artifact, *digest).await?,
@@ -312,23 +316,20 @@ impl Conductor<'_> {
         Ok(now)
     }
 
-    /// One of these, drawn from the exam's seed.
+    /// One of these, drawn from the exam's seed among those that the fewest faults have hit: two replicas need not be alike, and a verdict must not
+    /// hang on which of them is drawn. Among these it is one whose containers were started again least often: Kubernetes waits before it does
+    /// that a second time, however well a container is made, and an exam that chose the same pod twice would ask for more than it says.
     pub(super) async fn draw(&mut self, role: &str) -> Result<Option<String>, ExamError> {
-        let ready = self.ready_replicas(role).await?;
-        Ok(self.one_of(ready))
-    }
-
-    /// The same among those whose containers were started again least often. Kubernetes waits before it does that a second time, however well a
-    /// container is made: an exam that chose the same pod twice would ask for more than it says.
-    pub(super) async fn draw_unrestarted(&mut self, role: &str) -> Result<Option<String>, ExamError> {
-        let now = self.ready(role).await?;
-        let least = now.iter().map(|replica| replica.restarts).min();
-        Ok(self.one_of(now.into_iter().filter(|replica| Some(replica.restarts) == least).map(|replica| replica.name).collect()))
-    }
-
-    fn one_of(&mut self, mut all: Vec<String>) -> Option<String> {
-        let drawn = usize::try_from(self.random.next_u32()).unwrap_or(0).checked_rem(all.len());
-        drawn.map(|drawn| all.swap_remove(drawn))
+        let rank = |replica: &Replica, hits: &BTreeMap<String, u32>| (hits.get(&replica.name).copied().unwrap_or(0), replica.restarts);
+        let mut ready = self.ready(role).await?;
+        let least = ready.iter().map(|replica| rank(replica, &self.hits)).min();
+        ready.retain(|replica| Some(rank(replica, &self.hits)) == least);
+        let drawn = usize::try_from(self.random.next_u32()).unwrap_or(0).checked_rem(ready.len());
+        Ok(drawn.map(|drawn| {
+            let name = ready.swap_remove(drawn).name;
+            *self.hits.entry(name.clone()).or_default() += 1;
+            name
+        }))
     }
 
     /// Disturbs a replica of a role until the phase ends.
@@ -362,13 +363,23 @@ impl Conductor<'_> {
         self.record(What::FaultEnded { fault, target }).await
     }
 
-    /// Lets a service's process die; the fault is over as soon as it is made.
-    async fn crash(&mut self, phase: &Phase, role: &str) -> Result<(), ExamError> {
-        let Some(target) = self.draw(role).await? else { return Ok(()) };
-        self.disturbed = true;
-        self.is_as_it_was(&target).await?;
-        self.environment.crash(&target, self.tools).await?;
-        self.hit(phase, "crash", &target).await
+    /// Lets the process of a service die, or those of all, one after the other; a fault is over as soon as it is made.
+    async fn crash(&mut self, phase: &Phase, role: &str, each: bool) -> Result<(), ExamError> {
+        let targets = if each { self.ready_replicas(role).await? } else { self.draw(role).await?.into_iter().collect() };
+        let mut before: Option<String> = None;
+        for target in targets {
+            if let Some(before) = before.replace(target.clone()) {
+                // What was last seen of it may be older than its death. Whether it comes back is what the phase is judged by.
+                let deadline = Instant::now() + COMES_BACK;
+                timeout_at(deadline, self.seen.wait_for(|seen| !seen.is_ready(&before))).await.ok();
+                self.ready_by(role, deadline).await.ok();
+            }
+            self.disturbed = true;
+            self.is_as_it_was(&target).await?;
+            self.environment.crash(&target, self.tools).await?;
+            self.hit(phase, "crash", &target).await?;
+        }
+        Ok(())
     }
 
     /// Lets users ask about drifted transactions until the phase ends.

@@ -45,6 +45,8 @@ use driver::{Driver, Seen};
 use replicas::Heirs;
 use submitted::Submitted;
 
+pub use recording::MONITORED;
+
 pub use plan::{
     Blemish, Condition, Deployed, Digest, Exam, FeatureFault, HEALTHY_SECONDS, Incident, Phase, QUIET, Quiet, Receiver, Replay, Shows, Step,
 };
@@ -382,6 +384,7 @@ impl Sitting<'_> {
             recorder,
             seen,
             random: self.seed.stream(id, "targets"),
+            hits: BTreeMap::new(),
             progress: self.progress,
             disturbed: false,
             broken_off: false,

@@ -296,7 +296,7 @@ fn what_was_not_shown_is_not_noticed() {
             *end = PhaseEnd::Skipped { why: "no replica was ready".to_owned() };
         }
     }
-    assert_eq!(unmet(&skipped), ["alerts-resolve", "burn-noticed", "burst-paged", "outage-paged"]);
+    assert_eq!(unmet(&skipped), ["alerts-resolve", "burn-noticed", "burst-paged", "outage-paged", "outage-silent"]);
 }
 
 /// What `dashboard-moves`, of six incidents, makes of one whose panel was changed.
