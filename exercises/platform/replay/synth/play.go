@@ -97,7 +97,10 @@ func (s *Segment) shareAt(second int64) float64 {
 	return s.Share
 }
 
+// few is a share of the traffic that no gauge shows: what one request in a hundred meets leaves states as they are.
+const few = 0.01
+
 // switches says whether gauges show the fault at a second: one draw for all of them, so that they agree.
 func (s *Segment) switches(second int64, share float64) bool {
-	return share >= 1 || unit(draw(s.seed^0x5bf03635, second)) < share
+	return share >= 1 || share > few && unit(draw(s.seed^0x5bf03635, second)) < share
 }

@@ -38,6 +38,7 @@ func NewPool(t *Tape, in *wire.Input) *Pool {
 			continue
 		}
 		p := &Pool{Present: shown(t, rowsOf(t, w))}
+		up := alive(t, p.Present, rowsOf(t, w))
 		for _, other := range in.Windows {
 			if other.Kind != wire.Healthy || !alike(t, p.Present, rowsOf(t, w), rowsOf(t, other)) {
 				continue
@@ -47,7 +48,7 @@ func NewPool(t *Tape, in *wire.Input) *Pool {
 				own.from += lead
 			}
 			for row := own.from; row < own.to; row++ {
-				if !noisy(t, in.Noise, row) && complete(t, p.Present, row) {
+				if !noisy(t, in.Noise, row) && complete(t, p.Present, up, row) {
 					p.Rows = append(p.Rows, row)
 				}
 			}
@@ -145,14 +146,22 @@ func noisy(t *Tape, noise []wire.Span, row int) bool {
 	return false
 }
 
-// complete: everything that should be there is, and every target that is there is up.
-func complete(t *Tape, present []bool, row int) bool {
+// alive marks `up` of the targets that are up most of the time. One that never answers is down on quiet days as well.
+func alive(t *Tape, present []bool, r rows) []bool {
+	up := make([]bool, len(t.Columns))
 	for i := range t.Columns {
 		c := &t.Columns[i]
-		if present[i] && !c.Present[row] {
-			return false
-		}
-		if present[i] && c.Kind == Health && c.Labels.Get(labels.MetricName) == "up" && c.Value[row] == 0 {
+		isUp := func(row int) bool { return c.Present[row] && c.Value[row] == 1 }
+		up[i] = present[i] && c.Kind == Health && c.Labels.Get(labels.MetricName) == "up" && 2*count(r, isUp) > int(r.len())
+	}
+	return up
+}
+
+// complete: everything that should be there is, and every target that is up otherwise is.
+func complete(t *Tape, present, up []bool, row int) bool {
+	for i := range t.Columns {
+		c := &t.Columns[i]
+		if present[i] && !c.Present[row] || up[i] && c.Value[row] == 0 {
 			return false
 		}
 	}

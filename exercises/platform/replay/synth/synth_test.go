@@ -240,6 +240,45 @@ func TestPartialFaultsMix(t *testing.T) {
 		}
 	}
 	near(t, "share of samples of a gauge", dark/n, 0.2, 0.12)
+	// One request in a hundred changes no state.
+	_, trace = p.day(t, r.in.Windows[1], 30, 0.01)
+	for _, x := range read(trace, "__name__", "light") {
+		if x.v != 1 {
+			t.Fatal("what few requests meet is seen by a gauge")
+		}
+	}
+}
+
+// What a target shows of two states, one of which only a share of the traffic meets, it never shows at once.
+func TestPartialFaultsShowOneStateAtATime(t *testing.T) {
+	info := func(inFault bool) func(s int) float64 {
+		return func(s int) float64 {
+			if inFault != (s >= 100 && s < 150) {
+				return math.NaN()
+			}
+			return 1
+		}
+	}
+	r := record().series(200, up, "__name__", "up").
+		series(200, info(false), "__name__", "model_info", "version", "3").
+		series(200, info(true), "__name__", "model_info", "version", "4").
+		window("h", wire.Healthy, 10, 10, 90, 90).window("w", wire.Signature, 100, 110, 150, 150)
+	p := r.player(time.Second)
+	_, trace := p.day(t, r.in.Windows[1], 30, 0.5)
+	shown := map[float64]int{}
+	for _, x := range read(trace, "__name__", "model_info") {
+		if !math.IsNaN(x.v) {
+			shown[x.minute]++
+		}
+	}
+	for minute, n := range shown {
+		if n != 1 {
+			t.Fatalf("%d versions at minute %v", n, minute)
+		}
+	}
+	if n := len(read(trace, "version", "4")); n == 0 {
+		t.Error("the other version is never seen")
+	}
 }
 
 // (c) The rhythm scales rates: at the peak the recorded rate, twelve hours away the lowest.
@@ -413,6 +452,18 @@ func TestDisturbedSecondsAreLeftOut(t *testing.T) {
 	}
 	// Rows begin 0.3 s after the full second here: row 49 reaches into the noise too.
 	if len(p.Pool.Rows) != 76-lead {
+		t.Errorf("%d rows", len(p.Pool.Rows))
+	}
+}
+
+// A target that never answers is down on quiet days as well, and takes nothing else away.
+func TestATargetThatIsNeverUpDisturbsNothing(t *testing.T) {
+	down := func(int) float64 { return 0 }
+	r := record().series(200, up, "__name__", "up").
+		series(200, down, "__name__", "up", "job", "dashboards", "instance", "grafana:3000").
+		window("h", wire.Healthy, 10, 10, 90, 90)
+	p := r.player(15 * time.Second)
+	if len(p.Pool.Rows) != 80-lead {
 		t.Errorf("%d rows", len(p.Pool.Rows))
 	}
 }

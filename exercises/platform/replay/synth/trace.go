@@ -29,7 +29,18 @@ type Player struct {
 	leaks     map[string]map[int]leak
 	backs     map[string][]comeback
 	untouched map[string][]bool
+	// ups is the column of `up` of each column's target, or -1.
+	ups []int
 }
+
+// answers says whether a column's target answered its scrape in a row.
+func (p *Player) answers(column, row int) bool {
+	up := p.ups[column]
+	return up >= 0 && p.Tape.Columns[up].Present[row] && p.Tape.Columns[up].Value[row] == 1
+}
+
+// targetOf names the target of a column.
+func targetOf(c *Column) string { return c.Job + "\xff" + c.Labels.Get("instance") }
 
 // NewPlayer prepares a recording for playing.
 func NewPlayer(t *Tape, p *Pool, in *wire.Input, intervals Intervals) *Player {
@@ -38,10 +49,21 @@ func NewPlayer(t *Tape, p *Pool, in *wire.Input, intervals Intervals) *Player {
 		seed: stream(in.Seed, "healthy"), seedText: in.Seed, intervals: intervals, leaks: map[string]map[int]leak{},
 		backs: map[string][]comeback{}, untouched: map[string][]bool{},
 	}
+	ups := map[string]int{}
 	for i := range t.Columns {
 		if t.Columns[i].Kind == Counter {
 			pl.counters = append(pl.counters, i)
 		}
+		if t.Columns[i].Labels.Get(labels.MetricName) == "up" {
+			ups[targetOf(&t.Columns[i])] = i
+		}
+	}
+	for i := range t.Columns {
+		up, ok := ups[targetOf(&t.Columns[i])]
+		if !ok {
+			up = -1
+		}
+		pl.ups = append(pl.ups, up)
 	}
 	for _, row := range p.Rows {
 		steps := make([]float64, len(pl.counters))
@@ -237,7 +259,17 @@ func (p *Player) disturb(s *State, g *Segment, row int, steady bool, second int6
 			added[i] = 0
 			continue
 		}
-		// A fault that only a share of the traffic meets takes no target away, and says nothing of its scrapes.
+		// A fault that only a share of the traffic meets takes no target away, and says nothing of its scrapes. What a target that answers
+		// shows no more, or shows only then, comes and goes with the values of gauges: two versions in one place would be news.
+		if c.Kind == Gauge && !whole && !there && switched && p.answers(i, row) {
+			if s.offered[i] {
+				s.offered[i], s.gone[i] = false, g
+			}
+			continue
+		}
+		if c.Kind == Gauge && there && !switched && !p.Pool.Present[i] {
+			continue
+		}
 		if !there {
 			added[i] = mix(added[i], 0, share)
 			continue
