@@ -301,6 +301,9 @@ impl Check<'_> {
                     if !self.files.keys().any(|path| path.starts_with(&format!("{source}/"))) {
                         self.wrong(&at, format!("there is no folder `{source}` in the submission"), "");
                     }
+                    if self.files.keys().any(|path| path.starts_with(&format!("{source}/{}", monitoring::SHADOW_CONFIG))) {
+                        self.wrong(&at, format!("`{source}/{}` is the platform's", monitoring::SHADOW_CONFIG), "call yours otherwise");
+                    }
                     if let Some(role) = role.filter(|role| role.trusted)
                         && role.config.as_deref() != Some(target.as_str())
                     {

@@ -115,7 +115,41 @@ pub(crate) fn shadow(text: &str, host: &str) -> String {
         relabelled.extend(local.as_array().cloned().unwrap_or_default());
         job.insert("relabel_configs".to_owned(), json!(relabelled));
     }
-    serde_json::to_string_pretty(&json!({ "global": global, "scrape_configs": jobs })).unwrap_or_default()
+    let mut shadow = json!({ "global": global, "scrape_configs": jobs });
+    with_flags(&mut shadow);
+    serde_json::to_string_pretty(&shadow).unwrap_or_default()
+}
+
+/// Fields of a scrape configuration that are true or false.
+const FLAGS: [&str; 11] = [
+    "always_scrape_classic_histograms",
+    "enable_compression",
+    "enable_http2",
+    "follow_redirects",
+    "honor_labels",
+    "honor_timestamps",
+    "insecure_skip_verify",
+    "own_namespace",
+    "proxy_from_environment",
+    "scrape_classic_histograms",
+    "track_timestamps_staleness",
+];
+
+/// Words that YAML 1.1, which Prometheus reads, takes for true or false, and 1.2 does not.
+fn with_flags(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(with_flags),
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                match value.as_str().map(str::to_ascii_lowercase).as_deref() {
+                    Some("y" | "yes" | "on") if FLAGS.contains(&key.as_str()) => *value = json!(true),
+                    Some("n" | "no" | "off") if FLAGS.contains(&key.as_str()) => *value = json!(false),
+                    _ => with_flags(value),
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 /// A size as Prometheus reads it: a whole number with a unit, of 1024 each.
@@ -254,6 +288,17 @@ mod tests {
         assert_eq!(job["relabel_configs"][0]["action"], "labeldrop");
         assert_eq!(job["relabel_configs"][2]["replacement"], "prometheus$1");
         assert_eq!(shadow("a: [", "p").matches("scrape_configs").count(), 1);
+    }
+
+    #[test]
+    fn what_prometheus_reads_as_true_is_true_in_a_recording() {
+        let text = "scrape_configs:\n  - job_name: yes\n    honor_labels: yes\n    follow_redirects: Off\n    tls_config: {insecure_skip_verify: on}\n    \
+                    relabel_configs: [{target_label: a, replacement: yes}]\n";
+        let made: Value = serde_json::from_str(&shadow(text, "prometheus")).expect("it is JSON");
+        let job = &made["scrape_configs"][0];
+        assert_eq!((&job["honor_labels"], &job["follow_redirects"]), (&json!(true), &json!(false)));
+        assert_eq!(job["tls_config"]["insecure_skip_verify"], json!(true));
+        assert_eq!((&job["job_name"], &job["relabel_configs"][0]["replacement"]), (&json!("yes"), &json!("yes")));
     }
 
     #[test]

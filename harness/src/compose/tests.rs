@@ -100,6 +100,11 @@ fn mounts_and_images_from_elsewhere_are_refused() {
         let said = refused(folder, mount);
         assert!(said.starts_with("compose.yaml:"), "{mount}: {said}");
     }
+    let exercise = exercise();
+    let mut files = reference(&exercise);
+    files.insert("prometheus/modeldown-shadow.yml/a".to_owned(), Vec::new());
+    let said = vet(&files, &exercise.manifest).expect_err("it must be refused").to_string();
+    assert!(said.contains("`prometheus/modeldown-shadow.yml` is the platform's"), "{said}");
     assert!(refused("image: modeldown/haproxy", "image: haproxy").contains("is not an image of this exercise"));
     assert!(refused("image: modeldown/haproxy", "image: modeldown/python").contains("a service of role `lb` runs"));
     assert!(refused("./prometheus:/etc/prometheus:ro", "./prometheus:/usr/bin:ro").contains("is the platform's"));

@@ -25,7 +25,7 @@ fn as_the_platform_runs_it(name: &str, role: &Role) -> String {
 }
 
 /// A policy for the pods of the submission's namespace, in the language of Kubernetes (CEL), and its binding: images of the exercise only, from
-/// nowhere else, and no class of priority, by which pods push out others.
+/// nowhere else, no class of priority, by which pods push out others, and no way to the node on which the platform runs.
 pub(super) fn admission(manifest: &Manifest) -> [Value; 2] {
     // Whichever tag: another than the exercise's is not there, which Kubernetes says itself.
     let aliases: Vec<String> = manifest.aliases.iter().map(|alias| format!("{alias}:")).collect();
@@ -61,6 +61,16 @@ pub(super) fn admission(manifest: &Manifest) -> [Value; 2] {
             {
                 "expression": "object.spec.?priorityClassName.orValue('') == ''",
                 "message": "a pod has no `priorityClassName`",
+            },
+            {
+                // Updates of a pod that was given a node have one.
+                "expression": "request.operation != 'CREATE' || !has(object.spec.nodeName)",
+                "message": "a pod has no `nodeName`: the scheduler says where it runs",
+            },
+            {
+                // Kubernetes adds these itself.
+                "expression": "object.spec.?tolerations.orValue([]).all(one, one.?key.orValue('').startsWith('node.kubernetes.io/'))",
+                "message": "a pod tolerates no taint but those of `node.kubernetes.io/`: the control plane's node is not yours",
             },
         ],
     });

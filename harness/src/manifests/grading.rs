@@ -1,14 +1,18 @@
 //! What a cluster is given for an exam: the submission's objects, with the same two edits to its monitoring as on Docker, and the trusted services beside
 //! them, of which one scrapes what the submission's Prometheus does. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::VettedManifests;
 use super::platform::{PLATFORM, Trusted, rows, trusted};
+use super::{MANIFESTS, VettedManifests};
 use crate::compose::{ROLE_LABEL, RULES_FOLDER, ServiceRole, monitoring};
+use crate::document::Problem;
 use crate::exercise::{Files, Manifest};
+
+/// How much a submission may put before a trusted program, in bytes: a `ConfigMap` holds a mebibyte.
+const MOST_CONFIGURED: usize = 512 << 10;
 
 /// The role of the submission's Prometheus, and the file that it reads.
 const PROMETHEUS: &str = "prometheus";
@@ -150,6 +154,35 @@ impl VettedManifests {
         if let Some(object) = submitted.iter_mut().find(is_it) {
             object["data"][mounted.key] = change(mounted.content).into();
         }
+    }
+
+    /// What keeps trusted programs from finding the files that a submission puts before its own: one `ConfigMap` must hold them all, and one more.
+    pub(super) fn unshadowable(&self, manifest: &Manifest) -> Vec<Problem> {
+        let shadowed = manifest.platform.values().filter_map(|service| service.shadows.as_ref());
+        let mut problems = Vec::new();
+        for role in shadowed {
+            let config = manifest.roles.get(role).and_then(|role| role.config.as_deref()).unwrap_or_default();
+            let mounted = self.of_role(role).map(|deployment| self.mounted(deployment, config)).unwrap_or_default();
+            let mut wrong = |message: String, help: &str| problems.push(Problem::at(MANIFESTS, "", 0, message).with_help(help.to_owned()));
+            let bytes: usize = mounted.iter().map(|one| one.content.len()).sum();
+            if bytes > MOST_CONFIGURED {
+                let help = "rules and jobs for a deployment like this take a hundredth of that";
+                wrong(format!("what is mounted at `{config}` of the role `{role}` takes {bytes} bytes; at most {MOST_CONFIGURED} may be"), help);
+            }
+            let places: BTreeSet<&str> = mounted.iter().map(|one| one.path.as_str()).collect();
+            for place in &places {
+                let first = place.split('/').next().unwrap_or_default();
+                if first == monitoring::SHADOW_CONFIG {
+                    wrong(format!("`{config}/{place}` of the role `{role}` is the platform's"), "call yours otherwise");
+                } else if places.iter().any(|other| other.strip_prefix(place).is_some_and(|below| below.starts_with('/'))) {
+                    wrong(format!("`{config}/{place}` of the role `{role}` is both a file and a folder"), "mount them at different places");
+                }
+            }
+            if places.len() < mounted.len() {
+                wrong(format!("two files are mounted at one place below `{config}` of the role `{role}`"), "mount them at different places");
+            }
+        }
+        problems
     }
 
     /// The files of a trusted Prometheus that scrapes as a role's does, by their places; its own configuration among them.
@@ -302,6 +335,23 @@ subjects: [{kind: ServiceAccount, name: prom}]
         let found: Vec<&str> = files.keys().map(String::as_str).filter(|path| path.starts_with("prometheus/")).collect();
         assert_eq!(found, ["prometheus/prometheus.yml", "prometheus/rules/alerts.yml"]);
         assert_eq!(files["prometheus/rules/alerts.yml"], b"groups: []");
+    }
+
+    #[test]
+    fn what_would_keep_our_own_programs_from_starting_is_refused() {
+        let said = |find: &str, replace: &str| {
+            assert!(MONITORING.contains(find), "{find}");
+            vetted(&MONITORING.replace(find, replace)).expect_err("it must be refused")
+        };
+        let padded = format!("data: {{a: 'groups: []{}'", " ".repeat(MOST_CONFIGURED));
+        for (find, replace, words) in [
+            ("data: {a: 'groups: []'", &*padded, "takes 524"),
+            ("mountPath: /etc/prometheus/rules", "mountPath: /etc/prometheus/modeldown-shadow.yml", "is the platform's"),
+            ("mountPath: /etc/prometheus/rules", "mountPath: /etc/prometheus/prometheus.yml", "is both a file and a folder"),
+        ] {
+            let said = said(find, replace);
+            assert!(said.contains(words), "{words} is not in {said}");
+        }
     }
 
     #[test]

@@ -101,7 +101,11 @@ pub fn vet_each<'a>(
     }
     let Check { mut problems, objects, .. } = check;
     if problems.is_empty() {
-        return Ok(VettedManifests { objects, files: files.clone() });
+        let vetted = VettedManifests { objects, files: files.clone() };
+        problems = vetted.unshadowable(manifest);
+        if problems.is_empty() {
+            return Ok(vetted);
+        }
     }
     problems.sort();
     problems.dedup();
