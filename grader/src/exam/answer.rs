@@ -34,8 +34,9 @@ struct Inferred {
 #[derive(Deserialize)]
 struct Output {
     name: String,
+    /// Numbers, where it is the one that holds the score.
     #[serde(default)]
-    data: Vec<f64>,
+    data: serde_json::Value,
 }
 
 #[derive(Deserialize, Default)]
@@ -49,10 +50,11 @@ pub(super) fn read(outcome: &Outcome, inference: &Inference) -> RequestResult {
         Outcome::Response { status, body, truncated } => {
             let inferred = if *truncated { None } else { serde_json::from_str::<Inferred>(body).ok() };
             let (version, score, degraded) = inferred.map_or((None, None, None), |answer| {
-                let score = match answer.outputs.iter().find(|output| output.name == inference.output) {
-                    Some(Output { data, .. }) if data.len() == 1 => Some(data[0]),
+                let output = answer.outputs.iter().find(|output| output.name == inference.output);
+                let score = output.and_then(|output| match &output.data.as_array()?[..] {
+                    [score] => score.as_f64(),
                     _ => None,
-                };
+                });
                 (answer.model_version.map(short), score, answer.parameters.degraded)
             });
             RequestResult::Answered { status: *status, version, score, degraded }
@@ -179,9 +181,11 @@ mod tests {
     #[test]
     fn whatever_else_comes_with_a_200_has_no_score() {
         let nothing = RequestResult::Answered { status: 200, version: None, score: None, degraded: None };
-        for body in ["", "null", "<html>", r#"{"outputs":"score"}"#, r#"{"outputs":[{"name":"score","data":["NaN"]}]}"#, r#"{"model_version":3}"#] {
+        for body in ["", "null", "<html>", r#"{"outputs":"score"}"#, r#"{"outputs":[{"name":"score","data":["0.25"]}]}"#, r#"{"model_version":3}"#] {
             assert_eq!(answered(200, body), nothing, "{body}");
         }
+        let more = answered(200, r#"{"outputs":[{"name":"decision","datatype":"BYTES","data":["review"]},{"name":"score","data":[0.25]}]}"#);
+        assert_eq!(more, RequestResult::Answered { status: 200, version: None, score: Some(0.25), degraded: None });
         let two = answered(200, r#"{"model_version":"3","outputs":[{"name":"score","data":[0.1,0.2]}]}"#);
         assert_eq!(two, RequestResult::Answered { status: 200, version: Some("3".to_owned()), score: None, degraded: None });
     }

@@ -14,10 +14,12 @@ use crate::history::What;
 /// How long every pod of a Deployment may take to be replaced.
 const ROLLED: Duration = Duration::from_mins(1);
 /// How long Kubernetes is asked whether a rollout goes on, and how often.
-const STALLED: Duration = Duration::from_mins(1);
+const STALLED: Duration = Duration::from_secs(75);
 const LOOK: Duration = Duration::from_millis(500);
 /// How long a process may take to use up the memory of its container.
 const EXHAUSTED: Duration = Duration::from_secs(15);
+/// How long it is tried to begin it.
+const BEGUN: Duration = Duration::from_secs(5);
 /// What histories call an image that is not there.
 const IMAGE: &str = "image";
 
@@ -105,8 +107,14 @@ impl Conductor<'_> {
     pub(super) async fn exhaust(&mut self, phase: &Phase, role: &str) -> Result<(), ExamError> {
         let Some(target) = self.draw(role).await? else { return Ok(()) };
         self.disturbed = true;
-        let Some(exhausting) = self.cluster()?.exhaust(&target).await? else {
-            return self.record(What::Note { text: format!("no process could be begun in `{target}`") }).await;
+        // A node that is busy for a moment begins none.
+        let deadline = Instant::now() + BEGUN;
+        let exhausting = loop {
+            match self.cluster()?.exhaust(&target).await? {
+                Some(exhausting) => break exhausting,
+                None if Instant::now() < deadline => sleep(LOOK).await,
+                None => return self.record(What::Note { text: format!("no process could be begun in `{target}`") }).await,
+            }
         };
         let fault = "memory".to_owned();
         self.record(What::FaultBegan { phase: phase.id.clone(), fault: fault.clone(), target: target.clone() }).await?;

@@ -27,6 +27,10 @@ const GRACE: i32 = 5;
 const PROMPTLY: i32 = 1;
 /// How long a replica that crashed has to come back before the next one does.
 const COMES_BACK: Duration = Duration::from_secs(12);
+/// How long it may take until it is seen that one is dead.
+const DIES: Duration = Duration::from_secs(2);
+/// How long a balancer may need to find that one is back.
+const FOUND: Duration = Duration::from_secs(3);
 /// What histories call drifted transactions, and whom they come from.
 const DRIFT: &str = "drift";
 const USERS: &str = "users";
@@ -189,6 +193,7 @@ impl Conductor<'_> {
                     }
                 }
                 Step::Crash { role, each } => self.crash(phase, role, *each).await?,
+                Step::PauseOthers { seconds } => self.pause_others(phase, *seconds, faults).await?,
                 Step::Drift {} => self.drift(phase, faults).await?,
                 Step::Features { fault, unseen } => self.disturb_features(phase, *fault, *unseen, faults).await?,
                 Step::Publish { artifact, digest } => self.publish(artifact, *digest).await?,
@@ -278,12 +283,14 @@ impl Conductor<'_> {
 
     pub(super) async fn ready_by(&mut self, role: &str, deadline: Instant) -> Result<(), String> {
         let replicas = self.exercise.manifest.roles.get(role).map_or(1, |role| role.replicas);
-        if matches!(timeout_at(deadline, self.seen.wait_for(|seen| seen.ready() >= replicas)).await, Ok(Ok(_))) {
+        // One that is not ready is one that no fault hits: who answers users must not stand among these.
+        let well = |seen: &Seen| seen.ready() >= replicas && seen.not_ready().next().is_none();
+        if matches!(timeout_at(deadline, self.seen.wait_for(well)).await, Ok(Ok(_))) {
             return Ok(());
         }
         let said: Vec<String> = self.seen.borrow().not_ready().collect();
         Err(format!(
-            "{replicas} ready replicas of role `{role}` are needed: {}",
+            "{replicas} ready replicas of role `{role}` are needed, and none that is not: {}",
             if said.is_empty() { "there are fewer".to_owned() } else { said.join(", ") }
         ))
     }
@@ -343,6 +350,22 @@ impl Conductor<'_> {
         self.record(What::FaultBegan { phase: phase.id.clone(), fault: how.name().to_owned(), target }).await
     }
 
+    /// Pauses everything that has no role until the phase ends: where users suffer by it, something answers them that no other fault hits.
+    async fn pause_others(&mut self, phase: &Phase, seconds: u64, faults: &mut Vec<Held>) -> Result<(), ExamError> {
+        let has_role = |name: &str| self.submitted.services.iter().any(|one| one.service == name && one.role.is_some());
+        let running = self.environment.running(&self.submitted.names()).await?;
+        let others: Vec<String> = running.into_iter().filter(|one| one.role.is_none() && !has_role(&one.name)).map(|one| one.name).collect();
+        if others.is_empty() {
+            return Ok(());
+        }
+        let role = self.exercise.contract.ready.role.clone();
+        for target in others {
+            self.disturb(phase, &role, target, faults, Fault::Pause).await?;
+        }
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        Ok(())
+    }
+
     /// Records a pod as it is when a fault hits it: it may be younger than the exam.
     async fn is_as_it_was(&self, target: &str) -> Result<(), ExamError> {
         // A container was recorded when it was deployed.
@@ -369,15 +392,20 @@ impl Conductor<'_> {
         let mut before: Option<String> = None;
         for target in targets {
             if let Some(before) = before.replace(target.clone()) {
-                // What was last seen of it may be older than its death. Whether it comes back is what the phase is judged by.
+                // Whether it comes back is what the phase is judged by; what was last seen of it may be older than its death. Ready is not
+                // served yet: a balancer must find it again.
                 let deadline = Instant::now() + COMES_BACK;
-                timeout_at(deadline, self.seen.wait_for(|seen| !seen.is_ready(&before))).await.ok();
-                self.ready_by(role, deadline).await.ok();
+                timeout_at(Instant::now() + DIES, self.seen.wait_for(|seen| !seen.is_ready(&before))).await.ok();
+                timeout_at(deadline, self.seen.wait_for(|seen| seen.is_ready(&before))).await.ok();
+                tokio::time::sleep(FOUND).await;
             }
             self.disturbed = true;
             self.is_as_it_was(&target).await?;
-            self.environment.crash(&target, self.tools).await?;
-            self.hit(phase, "crash", &target).await?;
+            if self.environment.crash(&target, self.tools).await? {
+                self.hit(phase, "crash", &target).await?;
+            } else {
+                self.record(What::Note { text: format!("`{target}` did not run any more when its process was to die") }).await?;
+            }
         }
         Ok(())
     }
@@ -477,7 +505,9 @@ impl Conductor<'_> {
         let rules: Vec<(Receiver, String)> = receivers.iter().map(|receiver| (*receiver, ring::name(&mut self.random))).collect();
         let Some(prometheus) = self.submitted.of_role("prometheus").into_iter().next() else { return Ok(()) };
         let Some(alerts) = &self.exercise.contract.alerts else { return Ok(()) };
-        let file = ring::rule_file(&rules, alerts);
+        let folder = self.submitted.folder_of("alertmanager").unwrap_or_default();
+        let alertmanager = self.files.get(&format!("{folder}/alertmanager.yml")).map(|content| String::from_utf8_lossy(content));
+        let file = ring::rule_file(&rules, alerts, &ring::compared(&alertmanager.unwrap_or_default()));
         if let Err(why) = self.environment.put(&prometheus, RULES_FOLDER, ring::FILE, &file).await? {
             self.record(What::Note { text: format!("`{prometheus}` took no rule: {why}") }).await?;
         }

@@ -254,6 +254,11 @@ pub enum Step {
         #[serde(default)]
         each: bool,
     },
+    /// Pauses everything of the submission that has no role, if there is anything, to the end of the phase, which it lets last so long.
+    PauseOthers {
+        /// For how many seconds.
+        seconds: u64,
+    },
     /// Lets users ask about drifted transactions, to the end of the phase.
     Drift {},
     /// Gives the feature store a fault, and holds it to the end of the phase.
@@ -675,7 +680,7 @@ mod tests {
         assert_eq!(at("rollback", 500, 300).as_deref(), Some("commands before it took 300 s together"));
         assert_eq!(at("restart", 700, 301).as_deref(), Some("what was before it took 399 s without its commands"));
         let short = flagship().replacen("cap_seconds: 390", "cap_seconds: 200", 1);
-        assert!(refused(&short).contains("the cap of 200 s is below the 217 s that the phases take at least"), "{}", refused(&short));
+        assert!(refused(&short).contains("the cap of 200 s is below the 221 s that the phases take at least"), "{}", refused(&short));
     }
 
     #[test]

@@ -23,7 +23,7 @@ const INTERVAL_MS: u64 = 1_000;
 /// The most that a recording may be, as Prometheus writes it, in bytes: ten times what the budget of series makes.
 const LIMIT: usize = 192 << 20;
 /// What Prometheus answers where a query has more samples than it may.
-const TOO_MANY: &str = "422";
+const TOO_MANY: &str = "answered with 422";
 /// How long before its end an exam may have begun, in seconds.
 const LOOK_BACK_SECONDS: u64 = 3_600;
 

@@ -19,6 +19,8 @@ use super::submitted::Submitted;
 /// How often the driver asks each whether it is ready, in milliseconds, and how often it is looked which there are.
 const WATCH_READY_MS: u64 = 500;
 const LOOK: Duration = Duration::from_millis(500);
+/// So long is the last part of a pod's name, by which it may be called.
+const SHORTEST: usize = 5;
 /// What the names of these watches begin with.
 const READY: &str = "ready:";
 
@@ -59,18 +61,24 @@ impl Heirs {
         }
     }
 
-    /// A label's value under the name of its line: a name or an address, with or without a port.
+    /// A label's value under the name of its line: a name or an address wherever it stands in the value as a word of its own, or the last part of a name
+    /// alone. By SRV records a replica is called after its address: `10-244-1-5.model.shop.svc.cluster.local`.
     pub(super) fn named(&self, value: &str) -> Option<String> {
-        let (host, port) = value.split_once(':').map_or((value, None), |(host, port)| (host, Some(port)));
-        // By SRV records a replica is called after its address: `10-244-1-5.model.shop.svc.cluster.local`.
-        if let Some((first, below)) = host.split_once('.')
-            && let Some(line) = self.names.get(&first.replace('-', "."))
-        {
-            let named = format!("{}.{below}", line.replace('.', "-"));
-            return Some(port.map_or_else(|| named.clone(), |port| format!("{named}:{port}")));
-        }
-        let line = self.names.get(host)?;
-        Some(port.map_or_else(|| line.clone(), |port| format!("{line}:{port}")))
+        let is_within = |letter: Option<char>| letter.is_some_and(|letter| letter.is_ascii_alphanumeric() || letter == '-');
+        let end = |name: &str| name.rsplit_once('-').map_or(String::new(), |(_, end)| end.to_owned());
+        self.names.iter().find_map(|(own, line)| {
+            if value.len() >= SHORTEST && value == end(own) {
+                return Some(end(line));
+            }
+            let spellings = [(own.clone(), line.clone()), (own.replace('.', "-"), line.replace('.', "-"))];
+            spellings.into_iter().find_map(|(own, line)| {
+                let at = value.match_indices(&own).map(|(at, _)| at).find(|at| {
+                    let (before, after) = (&value[..*at], &value[at + own.len()..]);
+                    !is_within(before.chars().next_back()) && !before.ends_with('.') && !is_within(after.chars().next())
+                })?;
+                Some(format!("{}{line}{}", &value[..at], &value[at + own.len()..]))
+            })
+        })
     }
 }
 
@@ -166,5 +174,24 @@ mod tests {
         heirs.see(&replicas(&[("d", "10.0.0.8"), ("e", "10.0.0.9"), ("f", "10.0.0.7")]));
         assert_eq!((heirs.named("f"), heirs.named("d").as_deref(), heirs.named("10.0.0.8").as_deref()), (None, Some("b"), Some("10.0.0.2")));
         assert_eq!(heirs.named("registry.platform:8080"), None);
+    }
+
+    #[test]
+    fn a_name_is_found_wherever_it_stands_as_a_word() {
+        let mut heirs = Heirs::default();
+        heirs.see(&replicas(&[("model-7d9f-abcde", "10.0.0.1")]));
+        heirs.see(&[]);
+        heirs.see(&replicas(&[("model-7d9f-fghij", "10.0.0.2")]));
+        for (value, named) in [
+            ("shop/model-7d9f-fghij", "shop/model-7d9f-abcde"),
+            ("fghij", "abcde"),
+            ("http://10.0.0.2:8000/metrics", "http://10.0.0.1:8000/metrics"),
+            ("pod model-7d9f-fghij of shop", "pod model-7d9f-abcde of shop"),
+        ] {
+            assert_eq!(heirs.named(value).as_deref(), Some(named));
+        }
+        for value in ["model-7d9f-fghijk", "a-model-7d9f-fghij", "110.0.0.2", "10.0.0.22", "1.10.0.0.2", "ghij", ""] {
+            assert_eq!(heirs.named(value), None, "{value}");
+        }
     }
 }

@@ -33,7 +33,7 @@ const FULL: u64 = 256 << 20;
 /// The most of a service's log that is kept.
 const LOG_LIMIT: usize = 256 * 1024;
 /// The most of a command's output that is kept.
-pub(super) const OUTPUT_LIMIT: usize = 4 * 1024;
+pub(super) const OUTPUT_LIMIT: usize = 64 * 1024;
 /// The most that a command may say: passing it on keeps the engine busy, and so what measures the submission.
 pub(super) const OUTPUT_MOST: usize = 4 << 20;
 
@@ -420,8 +420,8 @@ impl Docker {
     /// Kills the process of a service from outside its container, as a crash does: what the engine does about it is the service's
     /// restart policy. (A kill by the engine's API counts as a stop by hand, and switches that policy off.) `tools` is an image of
     /// ours with a shell. One that is dead already has crashed already.
-    pub async fn crash(&self, service: &str, tools: &str) -> Result<(), EnvironmentError> {
-        let Some((pid, container)) = self.process(service).await? else { return Ok(()) };
+    pub async fn crash(&self, service: &str, tools: &str) -> Result<bool, EnvironmentError> {
+        let Some((pid, container)) = self.process(service).await? else { return Ok(false) };
         let mut command = self.engine.command();
         command.args(["run", "--rm", "--pid", "host", "--network", "none", "--user", "0", "--cap-drop", "ALL", "--cap-add", "KILL", "--read-only"]);
         command.args(["--security-opt", "no-new-privileges", "--memory", "32m", "--pids-limit", "16", "--label"]);
@@ -431,7 +431,7 @@ impl Docker {
         let failed = |output: String| EnvironmentError::Command { command: format!("docker run {tools}"), output, owner: Owner::Grader };
         let output = engine::run(command, None).await.map_err(|error| failed(error.to_string()))?;
         if output.status.success() || self.process(service).await? != Some((pid, container)) {
-            return Ok(());
+            return Ok(true);
         }
         Err(failed(engine::tail(&output.stderr)))
     }

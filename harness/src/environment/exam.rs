@@ -139,8 +139,8 @@ impl Environment {
         on!(self, one => one.mend(disturbance).await)
     }
 
-    /// Kills a replica's process from outside, as a crash does. `tools` is an image of ours with a shell.
-    pub async fn crash(&self, replica: &str, tools: &str) -> Result<(), EnvironmentError> {
+    /// Kills a replica's process from outside, as a crash does; `false` where none runs. `tools` is an image of ours with a shell.
+    pub async fn crash(&self, replica: &str, tools: &str) -> Result<bool, EnvironmentError> {
         on!(self, one => one.crash(replica, tools).await)
     }
 

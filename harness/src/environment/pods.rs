@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bollard::query_parameters::RestartContainerOptionsBuilder;
 use bytes::Bytes;
+use futures_util::future::join_all;
 use futures_util::stream::{select, unfold};
 use futures_util::{Stream, StreamExt};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
@@ -123,8 +124,20 @@ impl Kind {
 
     /// Runs a command in the first container of a pod.
     async fn run(&self, namespace: &str, pod: &Pod, command: &[String], is_told: bool) -> Result<AttachedProcess, kube::Error> {
+        let first = pod.spec.as_ref().and_then(|spec| spec.containers.first()).map(|container| container.name.clone());
+        self.run_in(first, namespace, pod, command, is_told).await
+    }
+
+    /// The same in a container that is named.
+    async fn run_in(
+        &self,
+        container: Option<String>,
+        namespace: &str,
+        pod: &Pod,
+        command: &[String],
+        is_told: bool,
+    ) -> Result<AttachedProcess, kube::Error> {
         let client = self.listener().await.map_err(|error| kube::Error::Service(error.to_string().into()))?;
-        let container = pod.spec.as_ref().and_then(|spec| spec.containers.first()).map(|container| container.name.clone());
         let parameters = AttachParams {
             container,
             stdin: is_told,
@@ -356,27 +369,28 @@ impl Kind {
         Ok(())
     }
 
-    /// The id of a pod's first container, as its node knows it.
-    async fn container_of(&self, pod: &str) -> Result<Option<String>, EnvironmentError> {
+    /// The ids of a pod's containers that run, as its node knows them. A fault hits all of them: who answers may be any.
+    async fn containers_of(&self, pod: &str) -> Result<Vec<String>, EnvironmentError> {
         let found = self.pods(&self.namespace).await?.get_opt(pod).await?;
-        // What is said of containers stands in the order of their names.
-        let id = found.as_ref().and_then(|pod| {
-            let first = pod.spec.as_ref()?.containers.first()?;
-            containers(pod).find(|one| one.name == first.name)?.container_id.clone()
-        });
-        Ok(id.and_then(|id| Some(id.split_once("://")?.1.to_owned())))
+        let running = found.iter().flat_map(containers).filter(|one| one.state.as_ref().is_some_and(|state| state.running.is_some()));
+        Ok(running.filter_map(|one| Some(one.container_id.as_ref()?.split_once("://")?.1.to_owned())).collect())
     }
 
-    /// Does something to the processes of a pod's container, from its node.
+    /// Does something to the processes of a pod's containers, from its node.
     async fn task(&self, verb: &str, pod: &str) -> Result<(), EnvironmentError> {
-        let Some(container) = self.container_of(pod).await? else { return Ok(()) };
-        self.on_node(&self.node(WORKER).await?, &["ctr", "--namespace", "k8s.io", "tasks", verb, &container]).await.map(drop)
+        for container in self.containers_of(pod).await? {
+            self.on_node(&self.node(WORKER).await?, &["ctr", "--namespace", "k8s.io", "tasks", verb, &container]).await?;
+        }
+        Ok(())
     }
 
-    /// Kills the processes of a pod's container from its node, as a crash does: what follows is the kubelet's, by the pod's restart policy.
-    pub async fn crash(&self, replica: &str, _: &str) -> Result<(), EnvironmentError> {
-        let Some(container) = self.container_of(replica).await? else { return Ok(()) };
-        self.on_node(&self.node(WORKER).await?, &["sh", "-c", KILL, &container]).await.map(drop)
+    /// Kills the processes of a pod's containers from its node, as a crash does: what follows is the kubelet's, by the pod's restart policy.
+    pub async fn crash(&self, replica: &str, _: &str) -> Result<bool, EnvironmentError> {
+        let containers = self.containers_of(replica).await?;
+        for container in &containers {
+            self.on_node(&self.node(WORKER).await?, &["sh", "-c", KILL, container]).await?;
+        }
+        Ok(!containers.is_empty())
     }
 
     /// Writes a small file into a folder of a service of the submission.
@@ -547,17 +561,20 @@ impl Kind {
         let deadline = Instant::now() + limit;
         loop {
             let all = self.workloads(&self.namespace).await?;
+            let is_over = Instant::now() > deadline;
             // What becomes of others is no part of it.
             let pods = all.pods_of(is_it);
             let left = pods.iter().filter(|pod| before.contains(&uid(pod))).count();
             let deployments = all.deployments.into_iter().filter(is_it).collect();
             let last_seen = match (Workloads { deployments, replica_sets: all.replica_sets, pods }).settled(Owner::Candidate) {
-                Wait::Impossible { why, owner } => return Ok(Wait::Impossible { why, owner }),
+                Wait::Impossible { why, owner } if is_over => return Ok(Wait::Impossible { why, owner }),
+                // Kubernetes goes on after what it calls a failure, and so may the rollout.
+                Wait::Impossible { why, .. } => why,
                 Wait::Met(_) if left == 0 => return Ok(Wait::Met(())),
                 Wait::Met(_) => format!("{left} pods were not replaced"),
                 Wait::Pending { last_seen } => last_seen,
             };
-            if Instant::now() > deadline {
+            if is_over {
                 return Ok(Wait::Pending { last_seen });
             }
             sleep(LOOK).await;
@@ -597,22 +614,26 @@ impl Kind {
         Ok(found.as_ref().and_then(super::workload::late))
     }
 
-    /// Lets a process in a pod's container ask for more and more memory; nothing where it could not be begun.
+    /// Lets a process in each of a pod's containers ask for more and more memory; nothing where none could be begun.
     pub async fn exhaust(&self, pod: &str) -> Result<Option<Exhausting>, EnvironmentError> {
         let Some(found) = self.pods(&self.namespace).await?.get_opt(pod).await? else { return Ok(None) };
-        let begun = self.run(&self.namespace, &found, &EXHAUST.map(str::to_owned), false).await;
-        Ok(self.refusable(begun).await?.ok().map(Exhausting))
+        let mut begun = Vec::new();
+        for container in found.spec.iter().flat_map(|spec| &spec.containers) {
+            let process = self.run_in(Some(container.name.clone()), &self.namespace, &found, &EXHAUST.map(str::to_owned), false).await;
+            begun.extend(self.refusable(process).await?.ok());
+        }
+        Ok((!begun.is_empty()).then_some(Exhausting(begun)))
     }
 }
 
-/// A process that asks for more and more memory.
-pub struct Exhausting(AttachedProcess);
+/// Processes that ask for more and more memory.
+pub struct Exhausting(Vec<AttachedProcess>);
 
 impl Exhausting {
-    /// Whether it was ended within a while.
-    pub async fn is_ended(mut self, within: Duration) -> bool {
-        let Some(status) = self.0.take_status() else { return false };
-        timeout(within, status).await.is_ok()
+    /// Whether all of them were ended within a while.
+    pub async fn is_ended(self, within: Duration) -> bool {
+        let ended = self.0.into_iter().filter_map(|mut one| one.take_status());
+        timeout(within, join_all(ended)).await.is_ok()
     }
 }
 

@@ -13,7 +13,8 @@ use super::docker::EnvironmentError;
 use crate::engine::Engine;
 
 /// Programs that work for every container, and those that tell them to: what they use may be a submission's doing.
-const ENGINE: [&str; 8] = ["dockerd", "containerd", "containerd-shim", "runc", "docker-proxy", "docker-init", "docker-compose", "docker-buildx"];
+const ENGINE: [&str; 10] =
+    ["dockerd", "containerd", "containerd-shim", "runc", "docker-proxy", "docker-init", "docker-compose", "docker-buildx", "kubectl", "kind"];
 /// The kernel counts processor time in hundredths of a second, whatever its own clock does.
 const TICK: Duration = Duration::from_millis(10);
 /// The flag of a process that is the kernel's own (`PF_KTHREAD`): it works for containers too.
@@ -96,7 +97,8 @@ impl Usage {
             // A container that was started again counts from 0.
             used += if is_one { total.checked_sub(before).unwrap_or(total) } else { 0 };
         }
-        let is_of_others = |one: &&Process| !one.is_neutral && one.container.as_ref().is_none_or(|id| theirs.contains(id));
+        // A node's pods are containers in a container that the engine knows; one that it does not know yet is nobody's.
+        let is_of_others = |one: &&Process| !one.is_neutral && (one.containers.is_empty() || one.containers.iter().any(|id| theirs.contains(id)));
         let machine = machine.filter(|machine| machine.processors == processors);
         let spent = self.machine.take().zip(machine).map(|((before, known), now)| {
             // One that was not seen the last time and began before that has escaped that look: what it has used since nobody knows.
@@ -159,8 +161,8 @@ struct Process {
     name: String,
     /// Whether it is the kernel's, an engine's or this program: a submission may be what keeps it busy.
     is_neutral: bool,
-    /// The container that it is in, if it is in one.
-    container: Option<String>,
+    /// The containers that it is in, one in the other.
+    containers: Vec<String>,
     /// What it has used itself. What its children used is left out: a container that ends leaves all that it ever used to whoever waits for it.
     ticks: u64,
 }
@@ -186,14 +188,17 @@ impl Process {
         let words: Vec<u64> = rest.split_whitespace().skip(1).map(|word| word.parse().unwrap_or(0)).collect();
         let id: Id = (number.trim().parse().ok()?, *words.get(18)?);
         let is_neutral = is_engine || words.get(5)? & OF_THE_KERNEL != 0 || id.0 == u64::from(std::process::id());
-        Some(Self { id, name: name.to_owned(), is_neutral, container: container(groups), ticks: words.get(10)? + words.get(11)? })
+        Some(Self { id, name: name.to_owned(), is_neutral, containers: containers(groups), ticks: words.get(10)? + words.get(11)? })
     }
 }
 
-/// The container that a process is in, by the names of its control groups: the last of sixty-four hexadecimal digits in any.
-fn container(groups: &str) -> Option<String> {
+/// The containers that a process is in, by the names of its control groups: every one of sixty-four hexadecimal digits.
+fn containers(groups: &str) -> Vec<String> {
     let is_id = |part: &&str| part.len() == 64 && part.chars().all(|digit| digit.is_ascii_hexdigit());
-    groups.split(|letter: char| !letter.is_ascii_alphanumeric()).rfind(is_id).map(str::to_owned)
+    let mut found: Vec<String> = groups.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(is_id).map(str::to_owned).collect();
+    found.sort();
+    found.dedup();
+    found
 }
 
 #[cfg(test)]
@@ -220,11 +225,12 @@ mod tests {
     }
 
     #[test]
-    fn a_process_knows_its_container() {
-        let id = "0123456789abcdef".repeat(4);
+    fn a_process_knows_its_containers() {
+        let (id, pod) = ("0123456789abcdef".repeat(4), "fedcba9876543210".repeat(4));
         for groups in [format!("0::/system.slice/docker-{id}.scope\n"), format!("12:pids:/docker/{id}\n1:cpu:/docker/{id}\n0::/\n")] {
-            assert_eq!(container(&groups), Some(id.clone()));
+            assert_eq!(containers(&groups), [id.clone()]);
         }
-        assert_eq!(container("0::/user.slice/session-3.scope\n"), None);
+        assert_eq!(containers(&format!("0::/docker/{id}/kubelet/kubepods/pod1/{pod}\n")), [id, pod]);
+        assert!(containers("0::/user.slice/session-3.scope\n").is_empty());
     }
 }
