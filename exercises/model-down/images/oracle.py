@@ -4,7 +4,8 @@ stdin `{"rows": [[..]]}`; stdout, by name, `{"sha256": .., "files": {"model.onnx
 the scores of the rows, and the scores where the store's features are replaced by the model's defaults. A version that must never
 be served has no scores.
 
-What an exam releases differs in every exam by a little: a gate that has seen it before learns nothing from its bytes.
+What an exam releases differs in every exam by a little: a gate that has seen it before learns nothing from its bytes. Nor does it from what the same exam
+published before: of versions that must never be served there are several, called `slow`, `slow-2` and so on.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ EXAM = Path("/models/exam")
 CHANGE = 1e-3
 # The same of the share of scores up to a bound, of its distance to either end.
 SHIFT = 1e-2
+
+# How many there are of each that must never be served.
+COPIES = 3
 
 Random = np.random.Generator
 
@@ -59,7 +63,7 @@ def described(path: Path, rows: NDArray[np.float32], random: Random) -> dict[str
     defaulted = rows.copy()
     for name, value in metadata["defaults"].items():
         defaulted[:, metadata["features"].index(name)] = value
-    good = not any((path / mark).exists() for mark in ("bad", "cut"))
+    good = is_good(path)
     return {
         "sha256": hashlib.sha256(model).hexdigest(),
         "files": {name: content.hex() for name, content in files.items()},
@@ -68,13 +72,21 @@ def described(path: Path, rows: NDArray[np.float32], random: Random) -> dict[str
     }
 
 
+def is_good(path: Path) -> bool:
+    """Whether a version may be served."""
+    return not any((path / mark).exists() for mark in ("bad", "cut"))
+
+
 def main() -> None:
     """Describes every version for the rows on stdin."""
     rows = np.asarray(json.load(sys.stdin)["rows"], dtype=np.float32)
     folders = sorted(path.parent for top in (REGISTERED, EXAM) for path in top.glob("*/model.onnx"))
     # The same rows, the same versions: the rows are the exam's own.
     random = np.random.default_rng(list(hashlib.sha256(rows.tobytes()).digest()))
-    json.dump({path.name: described(path, rows, random) for path in folders}, sys.stdout)
+    names = {path.name: path for path in folders}
+    bad = [path for path in folders if not is_good(path)]
+    names |= {f"{path.name}-{copy}": path for path in bad for copy in range(2, COPIES + 1)}
+    json.dump({name: described(path, rows, random) for name, path in names.items()}, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ pub struct Availability {
 
 impl Judge for Availability {
     fn expected(&self) -> String {
-        format!("at least {} of requests are answered with HTTP 200 in time", percent(self.at_least))
+        format!("at least {} of requests are answered with HTTP 200 and a score in time", percent(self.at_least))
     }
 
     fn controls(&self) -> &'static [Control] {

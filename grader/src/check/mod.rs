@@ -10,6 +10,7 @@ mod champion;
 mod control;
 mod correctness;
 mod dashboard;
+mod dispensable;
 mod evicted;
 mod figure;
 mod flooded;
@@ -282,6 +283,8 @@ pub enum Kind {
     Stalled(stalled::Stalled),
     /// Nobody answers.
     Silence(silence::Silence),
+    /// Users do not need what has no role.
+    Dispensable(dispensable::Dispensable),
 }
 
 impl Kind {
@@ -316,6 +319,7 @@ impl Kind {
             Self::Rolled(kind) => kind,
             Self::Stalled(kind) => kind,
             Self::Silence(kind) => kind,
+            Self::Dispensable(kind) => kind,
         }
     }
 }

@@ -21,7 +21,7 @@ pub struct Readiness {
     /// The share of looks at which each must.
     #[schemars(range(min = 0, max = 1))]
     pub at_least: f64,
-    /// From so many seconds after the phase's last fault on; without it, all the time.
+    /// From so many seconds after the phase's last fault of each on; without it, all the time.
     #[schemars(range(max = 3_600))]
     #[serde(default)]
     pub seconds_after_fault: Option<u64>,
@@ -29,8 +29,9 @@ pub struct Readiness {
 
 impl Judge for Readiness {
     fn expected(&self) -> String {
-        let when = self.seconds_after_fault.map_or(String::new(), |seconds| format!("{seconds} s after the last fault "));
-        format!("{when}at least {} replicas say that they are ready, each {} of the time", self.replicas, percent(self.at_least))
+        let when = self.seconds_after_fault.map_or(String::new(), |seconds| format!("{seconds} s after its fault "));
+        let which = if self.seconds_after_fault.is_some() { "" } else { ", and all that there are," };
+        format!("{when}at least {} replicas{which} say that they are ready, each {} of the time", self.replicas, percent(self.at_least))
     }
 
     fn controls(&self) -> &'static [Control] {
@@ -38,17 +39,26 @@ impl Judge for Readiness {
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {
-        let fault_ns = view.events().filter_map(|(_, event)| matches!(event.what, What::FaultBegan { .. }).then_some(event.at_ns)).last();
-        let from_ns = match (self.seconds_after_fault, fault_ns) {
-            (None, _) => 0,
-            (Some(seconds), Some(fault_ns)) => fault_ns + seconds * 1_000_000_000,
-            (Some(_), None) => return Finding::new(false, false, "no replica was ready, so there was none to disturb".to_owned()),
+        let mut faults: BTreeMap<&str, u64> = BTreeMap::new();
+        for (_, event) in view.events() {
+            if let What::FaultBegan { target, .. } = &event.what {
+                faults.insert(target, event.at_ns);
+            }
+        }
+        let last_ns = faults.values().copied().max();
+        if self.seconds_after_fault.is_some() && last_ns.is_none() {
+            return Finding::new(false, false, "no replica was ready, so there was none to disturb".to_owned());
+        }
+        // Each has its time from what hit it; a pod that took the place of one has that of the last.
+        let from_ns = |service: &str| {
+            let fault_ns = faults.get(service).copied().or(last_ns).unwrap_or(0);
+            self.seconds_after_fault.map_or(0, |seconds| fault_ns + seconds * 1_000_000_000)
         };
         let mut replicas: BTreeMap<&str, (usize, usize, Option<Evidence>)> = BTreeMap::new();
         for (number, event) in view.events() {
             if let What::Watched { name, ok, detail, sent_ns, .. } = &event.what
-                && *sent_ns >= from_ns
                 && let Some(service) = name.strip_prefix("ready:")
+                && *sent_ns >= from_ns(service)
             {
                 let (ready, looks, first) = replicas.entry(service).or_default();
                 *looks += 1;
@@ -64,10 +74,12 @@ impl Judge for Readiness {
             .iter()
             .map(|(service, (ready, looks, _))| format!("`{service}` was ready {} of the time", percent(share(*ready, *looks))))
             .collect();
+        // Where no fault is about, one that is not ready is one that no fault will hit.
+        let wanted = if self.seconds_after_fault.is_some() { self.replicas } else { self.replicas.max(replicas.len()) };
         let mut shares: Vec<f64> = replicas.values().map(|(ready, looks, _)| share(*ready, *looks)).collect();
         shares.sort_by(|one, other| other.total_cmp(one));
-        let last_needed = shares.get(self.replicas - 1).copied().unwrap_or(0.0);
-        Finding::new(ready >= self.replicas, false, if said.is_empty() { "there is no replica".to_owned() } else { said.join(", ") })
+        let last_needed = shares.get(wanted - 1).copied().unwrap_or(0.0);
+        Finding::new(ready >= wanted, false, if said.is_empty() { "there is no replica".to_owned() } else { said.join(", ") })
             .measured(Figure::share(last_needed, self.at_least))
             .with(replicas.into_values().filter_map(|(_, _, first)| first))
     }

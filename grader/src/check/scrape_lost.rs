@@ -13,7 +13,7 @@ use crate::history::{Target, What};
 pub struct ScrapeLost {
     /// The role of the replicas.
     pub role: String,
-    /// A phase in which the replica must have been scraped.
+    /// A phase since which the replica must have been scraped.
     pub before: String,
     /// How soon it must notice, in seconds.
     #[schemars(range(max = 3_600))]
@@ -44,9 +44,10 @@ impl Judge for ScrapeLost {
         let replicas = view.deployed(&self.role);
         let addresses = replicas.iter().find(|(name, _)| *name == service).map_or(&[][..], |(_, addresses)| addresses);
         let is_up = |targets: &[Target]| targets.iter().any(|target| is_of(target, service, addresses) && target.health == "up");
-        let was_up = view
-            .phase(&self.before)
-            .is_some_and(|before| before.events().any(|(_, event)| matches!(&event.what, What::Targets { targets } if is_up(targets))));
+        // A pod may be younger than the phase before.
+        let from_ns = view.phase(&self.before).map_or(killed_ns, |before| before.window().start);
+        let mut looks = view.until_now().filter(|(_, event)| (from_ns..killed_ns).contains(&event.at_ns));
+        let was_up = looks.any(|(_, event)| matches!(&event.what, What::Targets { targets } if is_up(targets)));
         if !was_up {
             return Finding::new(false, false, format!("`{service}` was not scraped before it was killed"))
                 .with([Evidence::new(vec![fault], format!("`{service}` was killed"))]);

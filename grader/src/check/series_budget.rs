@@ -27,14 +27,23 @@ impl Judge for SeriesBudget {
     fn judge(&self, view: &View<'_>) -> Finding {
         let Some((number, survey)) = surveyed(view) else { return Finding::new(false, false, "prometheus was never asked".to_owned()) };
         let Some(series) = survey.series else { return Finding::new(false, false, "prometheus did not say how many it holds".to_owned()) };
-        // A restart may have emptied it since.
-        let earlier =
-            view.until_now().filter_map(|(number, event)| if let What::Series { count } = event.what { Some((number, count)) } else { None });
-        let (number, series) = earlier.chain([(number, series)]).max_by_key(|(_, count)| *count).unwrap_or((number, series));
+        // A restart may have emptied it since, or the submission before.
+        let restarted = view.until_now().find_map(|(_, event)| matches!(event.what, What::Restarted).then_some(event.at_ns));
+        let counted =
+            || view.until_now().filter_map(|(number, event)| if let What::Series { count } = event.what { Some((number, count)) } else { None });
+        if restarted.is_some() && counted().next().is_none() {
+            return Finding::new(false, false, "prometheus did not say how many it held before everything was restarted".to_owned());
+        }
+        // What the same targets showed to someone who keeps it.
+        let recorded = view.numbered().filter_map(|(number, event)| match event.what {
+            What::Recorded { series, missing: None, .. } => Some((number, u64::try_from(series).unwrap_or(u64::MAX))),
+            _ => None,
+        });
+        let (number, series) = counted().chain(recorded).chain([(number, series)]).max_by_key(|(_, count)| *count).unwrap_or((number, series));
         #[allow(clippy::cast_precision_loss, reason = "far fewer than 2^52 series")]
         let figure = Figure::count(series as f64, self.at_most as f64);
         Finding::new(series <= self.at_most, false, format!("{series} series"))
             .measured(figure)
-            .with([Evidence::new(vec![number], format!("prometheus says that it holds {series} series"))])
+            .with([Evidence::new(vec![number], format!("{series} series were counted"))])
     }
 }

@@ -31,7 +31,7 @@ impl Judge for Silence {
     fn judge(&self, view: &View<'_>) -> Finding {
         let faults = view.events().filter_map(|(_, event)| matches!(event.what, What::FaultBegan { .. }).then_some(event.at_ns));
         let from_ns = faults.last().unwrap_or(0) + self.seconds_after_fault * 1_000_000_000;
-        let (answered, lost): (Vec<_>, Vec<_>) = view.requests().filter(|request| request.intended_ns >= from_ns).partition(Request::is_good);
+        let (answered, lost): (Vec<_>, Vec<_>) = view.requests().filter(|request| request.intended_ns >= from_ns).partition(Request::is_answered);
         let all = answered.len() + lost.len();
         let silent = share(lost.len(), all);
         let version = |request: &Request<'_>| request.version().map_or("no version".to_owned(), |version| format!("version {version}"));

@@ -49,12 +49,10 @@ impl Judge for Status {
     }
 }
 
-/// The object that was printed: all of it, a line of it, or what stands between its first brace and its last, since a command may warn
-/// of something on the way.
+/// The object that was printed, wherever it begins: a command may warn of something on the way, were it in objects of its own.
 fn object(output: &str) -> Option<Said> {
-    let read = |text: &str| text.trim_start().starts_with('{').then(|| serde_json::from_str(text).ok()).flatten();
-    let between = output.find('{').zip(output.rfind('}')).and_then(|(first, last)| output.get(first..=last));
-    read(output).or_else(|| output.lines().find_map(read)).or_else(|| between.and_then(read))
+    let read = |(at, _)| serde_json::Deserializer::from_str(&output[at..]).into_iter::<Said>().next()?.ok();
+    output.match_indices('{').find_map(read)
 }
 
 /// What it says that is not so. The champion is that of the moment in which it was asked: the exam may have moved the alias before, to see who looks.

@@ -102,7 +102,7 @@ fn diagnosed() -> [Diagnosed; 6] {
 }
 
 /// The phases of the exam in a faultless history, with their ends in seconds; the first begins at 2.
-const PHASES: [(&str, u64); 26] = [
+const PHASES: [(&str, u64); 27] = [
     ("baseline", 42),
     ("kill", 72),
     ("crash", 88),
@@ -113,6 +113,7 @@ const PHASES: [(&str, u64); 26] = [
     ("store-stale", 147),
     ("store-well", 155),
     ("drift", 165),
+    ("bystanders", 167),
     ("wiring", 179),
     ("wrong-version", 188),
     ("slow-version", 201),
@@ -216,6 +217,7 @@ pub(crate) fn faultless() -> History {
         add(at_ns, what);
     }
     add(seconds("restart").start * SECOND, What::Alias { champion: Some("4".to_owned()) });
+    add(seconds("restart").start * SECOND, What::Series { count: 2_000 });
     add(seconds("restart").start * SECOND + SECOND, What::Restarted);
     let killed_ns = 46 * SECOND;
     let begins = |phase: &str| seconds(phase).start * SECOND + SECOND / 100;
@@ -357,9 +359,10 @@ fn availability_counts_what_users_get() {
 
 #[test]
 fn wrong_scores_and_missing_scores_are_wrong() {
-    for score in [Some(0.123), None] {
+    for (score, checks) in [(Some(0.123), &["answers-correct", "kill-correct"][..]), (None, &["answers-available", "answers-fast", "kill-survived"])]
+    {
         let wrong = RequestResult::Answered { status: 200, version: Some("3".to_owned()), score, degraded: None };
-        assert_eq!(unmet(&with_results(|seq| seq < 70 * RATE && seq % 10 == 7, &wrong)), ["answers-correct", "kill-correct"], "{score:?}");
+        assert_eq!(unmet(&with_results(|seq| seq < 70 * RATE && seq % 10 == 7, &wrong)), checks, "{score:?}");
     }
 }
 
@@ -562,10 +565,10 @@ fn a_replica_that_crashed_must_be_back_in_time() {
     };
     assert!(unmet(&back_after(10)).is_empty());
     assert_eq!(unmet(&back_after(14)), ["crash-recovered"]);
-    // The time begins with the last of several deaths.
+    // The time begins with its own last death.
     let mut again = back_after(14);
     let phase = "crash".to_owned();
-    let fault = What::FaultBegan { phase, fault: "crash".to_owned(), target: "model-green".to_owned() };
+    let fault = What::FaultBegan { phase, fault: "crash".to_owned(), target: "model-blue".to_owned() };
     let at = again.events.iter().position(|event| event.at_ns >= (crash.start + 3) * SECOND).expect("there is one");
     again.events.insert(at, Event { at_ns: (crash.start + 3) * SECOND, what: fault });
     assert!(unmet(&again).is_empty());
@@ -681,8 +684,10 @@ fn a_status_must_be_json_and_true() {
 
 #[test]
 fn an_error_that_says_200_is_no_right_answer() {
-    let sorry = |seconds: Range<u64>| with_answers(seconds, |result, _| *result = answered_otherwise(200));
-    assert_eq!(unmet(&sorry(seconds("pause"))), ["hang-correct"]);
+    let made_up = with_answers(seconds("pause"), |result, row| *result = answer(3, if row % 2 == 0 { 0.02 } else { score_of(3, row) }, false));
+    assert_eq!(unmet(&made_up), ["hang-correct"]);
+    let sorry = with_answers(seconds("pause"), |result, _| *result = answered_otherwise(200));
+    assert_eq!(unmet(&sorry), ["hang-correct", "hang-gap", "hang-survived"]);
     let refusing = |seconds: Range<u64>| {
         with_answers(seconds, |result, row| {
             if row % 2 == 0 {
@@ -707,6 +712,39 @@ fn where_every_replica_is_dead_nobody_answers() {
     assert_eq!(unmet(&answered(8)), ["outage-silent"], "after a while");
     let in_hand = with_answers(outage.start..outage.start + 1, |result, row| *result = answer(3, score_of(3, row), false));
     assert!(unmet(&in_hand).is_empty());
+}
+
+#[test]
+fn users_need_nothing_that_has_no_role() {
+    let phase = seconds("bystanders");
+    let hung = |is_answered: bool| {
+        let mut history = with_answers(phase.clone(), |result, _| {
+            if !is_answered {
+                *result = RequestResult::TimedOut;
+            }
+        });
+        let fault = What::FaultBegan { phase: "bystanders".to_owned(), fault: "pause".to_owned(), target: "hidden".to_owned() };
+        let at = history.events.iter().position(|event| event.at_ns > phase.start * SECOND).expect("there is one");
+        history.events.insert(at, Event { at_ns: phase.start * SECOND + 1, what: fault });
+        history
+    };
+    assert!(unmet(&hung(true)).is_empty());
+    assert_eq!(unmet(&hung(false)), ["bystanders-dispensable"]);
+}
+
+#[test]
+fn a_prometheus_that_forgot_is_counted_by_what_was_recorded() {
+    let many = |is_counted: bool| {
+        changed(|event| {
+            if let What::Recorded { series, .. } = &mut event.what {
+                *series = if is_counted { 8_000 } else { 10 };
+            }
+            true
+        })
+    };
+    assert_eq!(unmet(&many(true)), ["series-budget"]);
+    let silent = changed(|event| !matches!(event.what, What::Series { .. }));
+    assert_eq!(unmet(&silent), ["series-budget"]);
 }
 
 #[test]

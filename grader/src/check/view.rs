@@ -32,8 +32,13 @@ pub(crate) struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// Whether it was answered with 200.
+    /// Whether it was answered with 200 and a score.
     pub(crate) fn is_good(&self) -> bool {
+        self.score().is_some()
+    }
+
+    /// Whether it was answered with 200, whatever was in it.
+    pub(crate) fn is_answered(&self) -> bool {
         matches!(self.result, RequestResult::Answered { status: 200, .. })
     }
 
@@ -76,6 +81,7 @@ impl Request<'_> {
     /// What became of it, in words.
     pub(crate) fn said(&self) -> String {
         match self.result {
+            RequestResult::Answered { status: 200, score: None, .. } => "answered with 200 and no score".to_owned(),
             RequestResult::Answered { status, .. } => format!("answered with {status}"),
             RequestResult::TimedOut => "timed out".to_owned(),
             RequestResult::Unresolved { why } => format!("name did not resolve: {why}"),
@@ -142,6 +148,11 @@ impl<'a> View<'a> {
     /// Every event of the history.
     pub(crate) fn all(&self) -> impl Iterator<Item = &'a Event> + use<'a> {
         self.history.events.iter()
+    }
+
+    /// Every event of the history, with its number.
+    pub(crate) fn numbered(&self) -> impl Iterator<Item = (u64, &'a Event)> + use<'a> {
+        self.history.numbered()
     }
 
     /// Every event up to the end of the phase, with its number.
