@@ -66,24 +66,27 @@ impl Candidate {
     }
 }
 
-/// A pod as `restricted` admits it.
-fn pod(image: &str, pull: &str, priority: &str) -> String {
-    json!({
+/// A pod as `restricted` admits it, with another value at a place of its `spec`.
+fn pod(place: &str, value: &Value) -> String {
+    let mut pod = json!({
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": { "name": "other", "namespace": "parcels" },
         "spec": {
-            "priorityClassName": priority,
             "securityContext": { "runAsNonRoot": true, "seccompProfile": { "type": "RuntimeDefault" } },
             "containers": [{
                 "name": "other",
-                "image": image,
-                "imagePullPolicy": pull,
+                "image": "modeldown/late-server:stable",
+                "imagePullPolicy": "Never",
                 "securityContext": { "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] } },
             }],
         },
-    })
-    .to_string()
+    });
+    match pod["spec"].pointer_mut(place) {
+        Some(there) => *there = value.clone(),
+        None => pod["spec"][place.trim_start_matches('/')] = value.clone(),
+    }
+    pod.to_string()
 }
 
 /// Whether a `kind` makes a cluster somewhere.
@@ -149,16 +152,20 @@ fn a_cluster_comes_says_what_is_wrong_and_goes() {
     );
     edit(&one, "      hostNetwork: true\n", "");
 
-    // What a pod makes through the API, with whatever rights, is held to the same images.
-    for (image, pull, priority, words) in [
-        ("modeldown/platform:stable", "Never", "", "a container's image is one of this exercise: modeldown/late-server"),
-        ("modeldown/late-server:another", "Always", "", "a container has `imagePullPolicy: Never`"),
-        ("modeldown/late-server:stable", "Never", "system-cluster-critical", "a pod has no `priorityClassName`"),
+    // What a pod makes through the API, with whatever rights, is held to the same images, and stays on the submission's node.
+    let dry_run = ["create", "--dry-run=server", "--filename", "-"];
+    let tolerated = json!([{ "operator": "Exists" }]);
+    for (place, value, words) in [
+        ("/containers/0/image", json!("modeldown/platform:stable"), "a container's image is one of this exercise: modeldown/late-server"),
+        ("/containers/0/imagePullPolicy", json!("Always"), "a container has `imagePullPolicy: Never`"),
+        ("/priorityClassName", json!("system-cluster-critical"), "a pod has no `priorityClassName`"),
+        ("/nodeName", json!("parcels-control-plane"), "a pod has no `nodeName`"),
+        ("/tolerations", tolerated, "a pod tolerates no taint but those of `node.kubernetes.io/`"),
     ] {
-        let made = candidate.kubectl_with(&one, &["create", "--dry-run=server", "--filename", "-"], &pod(image, pull, priority));
+        let made = candidate.kubectl_with(&one, &dry_run, &pod(place, &value));
         assert!(!made.status.success() && said(&made).contains(words), "{}", said(&made));
     }
-    let made = candidate.kubectl_with(&one, &["create", "--dry-run=server", "--filename", "-"], &pod("modeldown/late-server:stable", "Never", ""));
+    let made = candidate.kubectl_with(&one, &dry_run, &pod("/priorityClassName", &json!("")));
     assert!(made.status.success(), "{}", said(&made));
 
     // What Kustomize makes of the submission's own files is applied, and held to the same rules.

@@ -228,7 +228,7 @@ mod tests {
     fn a_process_knows_its_containers() {
         let (id, pod) = ("0123456789abcdef".repeat(4), "fedcba9876543210".repeat(4));
         for groups in [format!("0::/system.slice/docker-{id}.scope\n"), format!("12:pids:/docker/{id}\n1:cpu:/docker/{id}\n0::/\n")] {
-            assert_eq!(containers(&groups), [id.clone()]);
+            assert_eq!(containers(&groups), std::slice::from_ref(&id));
         }
         assert_eq!(containers(&format!("0::/docker/{id}/kubelet/kubepods/pod1/{pod}\n")), [id, pod]);
         assert!(containers("0::/user.slice/session-3.scope\n").is_empty());
