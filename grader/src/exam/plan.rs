@@ -680,7 +680,7 @@ mod tests {
         assert_eq!(at("rollback", 500, 300).as_deref(), Some("commands before it took 300 s together"));
         assert_eq!(at("restart", 700, 301).as_deref(), Some("what was before it took 399 s without its commands"));
         let short = flagship().replacen("cap_seconds: 390", "cap_seconds: 200", 1);
-        assert!(refused(&short).contains("the cap of 200 s is below the 221 s that the phases take at least"), "{}", refused(&short));
+        assert!(refused(&short).contains("the cap of 200 s is below the 219 s that the phases take at least"), "{}", refused(&short));
     }
 
     #[test]
