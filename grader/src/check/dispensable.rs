@@ -5,7 +5,6 @@ use serde::Deserialize;
 
 use super::view::{Request, evidence};
 use super::{Control, Evidence, Figure, Finding, Judge, SERVED, View, percent, share};
-use crate::history::What;
 
 /// Users do not need what has no role.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -26,20 +25,17 @@ impl Judge for Dispensable {
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {
-        let mut paused = view.events().filter_map(|(number, event)| match &event.what {
-            What::FaultBegan { target, .. } => Some((number, event.at_ns, target)),
-            _ => None,
-        });
-        let Some((fault, from_ns, target)) = paused.next() else {
+        let Some(fault) = view.faults().next() else {
             return Finding::new(true, false, "everything has a role".to_owned());
         };
-        let during: Vec<_> = view.requests().filter(|request| request.intended_ns >= from_ns).collect();
-        let lost = || during.iter().filter(|request| !request.is_good()).copied();
-        let good = share(during.len() - lost().count(), during.len());
-        let first = Evidence::new(vec![fault], format!("`{target}`, which has no role, hangs"));
-        Finding::new(good >= self.at_least, false, format!("{} of {} requests were answered", percent(good), during.len()))
+        let during = view.requests().filter(|request| request.intended_ns >= fault.began_ns);
+        let (answered, lost): (Vec<_>, Vec<_>) = during.partition(Request::is_good);
+        let all = answered.len() + lost.len();
+        let good = share(answered.len(), all);
+        let first = Evidence::new(vec![fault.number], format!("`{}`, which has no role, hangs", fault.target));
+        Finding::new(good >= self.at_least, false, format!("{} of {all} requests were answered", percent(good)))
             .measured(Figure::share(good, self.at_least))
             .with([first])
-            .with(evidence(lost(), Request::said))
+            .with(evidence(lost.into_iter(), Request::said))
     }
 }

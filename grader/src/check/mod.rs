@@ -49,7 +49,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::exam::Exam;
-use crate::history::{History, PhaseRecord, Phases, What};
+use crate::history::{History, PhaseRecord, Phases};
 pub(crate) use control::noise;
 use control::{CAUSED, Control, PAGED, PLAYED, REPLAYED, SERVED};
 pub(crate) use played::{Played, Told, Trace, said};
@@ -410,7 +410,7 @@ fn found(check: &Check, record: &PhaseRecord, view: &View<'_>, exam: &Exam) -> F
 /// Whether a phase was to be about a fault that was never made: what users got in it proves nothing.
 fn is_without_its_fault(phase: &str, view: &View<'_>, exam: &Exam) -> bool {
     let is_about = exam.phases.iter().any(|one| one.id == phase && one.makes_faults());
-    is_about && !view.events().any(|(_, event)| matches!(event.what, What::FaultBegan { .. }))
+    is_about && view.faults().next().is_none()
 }
 
 /// The part of the exam that a phase was, if it was held.

@@ -39,12 +39,7 @@ impl Judge for Readiness {
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {
-        let mut faults: BTreeMap<&str, u64> = BTreeMap::new();
-        for (_, event) in view.events() {
-            if let What::FaultBegan { target, .. } = &event.what {
-                faults.insert(target, event.at_ns);
-            }
-        }
+        let faults: BTreeMap<&str, u64> = view.faults().map(|fault| (fault.target, fault.began_ns)).collect();
         let last_ns = faults.values().copied().max();
         if self.seconds_after_fault.is_some() && last_ns.is_none() {
             return Finding::new(false, false, "no replica was ready, so there was none to disturb".to_owned());

@@ -131,15 +131,15 @@ impl Release {
             };
             may && version.and_then(|version| scores.get(version)).is_some_and(tells)
         };
-        let answers: Vec<_> = view.requests().filter(Request::is_good).collect();
+        let (answers, lost): (Vec<_>, Vec<_>) = view.requests().partition(Request::is_good);
         if !answers.iter().any(|request| request.sent_ns >= ran.ended_ns) {
             return (0.0, Some("no request was answered after it".to_owned()), Vec::new());
         }
-        let all = view.requests().count();
+        let all = answers.len() + lost.len();
         let answered = share(answers.len(), all);
         if answered < self.answered_at_least {
-            let lost = view.requests().filter(|request| !request.is_good());
-            return (0.0, Some(format!("only {} of {all} requests were answered", percent(answered))), view::evidence(lost, Request::said));
+            let observed = format!("only {} of {all} requests were answered", percent(answered));
+            return (0.0, Some(observed), view::evidence(lost.into_iter(), Request::said));
         }
         let wrong: Vec<_> = answers.iter().filter(|request| !right(request)).collect();
         let good = share(answers.len() - wrong.len(), answers.len());

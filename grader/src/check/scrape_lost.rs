@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::scraped::is_of;
+use super::view::Fault;
 use super::{Control, Evidence, Figure, Finding, Judge, SERVED, View, ms};
 use crate::history::{Target, What};
 
@@ -34,11 +35,7 @@ impl Judge for ScrapeLost {
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {
-        let killed = view.events().find_map(|(number, event)| match &event.what {
-            What::FaultBegan { target, .. } => Some((number, event.at_ns, target.as_str())),
-            _ => None,
-        });
-        let Some((fault, killed_ns, service)) = killed else {
+        let Some(Fault { number: fault, began_ns: killed_ns, target: service }) = view.faults().next() else {
             return Finding::new(false, false, "there was no replica that could be killed".to_owned());
         };
         let replicas = view.deployed(&self.role);

@@ -28,10 +28,10 @@ impl Judge for SeriesBudget {
         let Some((number, survey)) = surveyed(view) else { return Finding::new(false, false, "prometheus was never asked".to_owned()) };
         let Some(series) = survey.series else { return Finding::new(false, false, "prometheus did not say how many it holds".to_owned()) };
         // A restart may have emptied it since, or the submission before.
-        let restarted = view.until_now().find_map(|(_, event)| matches!(event.what, What::Restarted).then_some(event.at_ns));
+        let was_restarted = view.until_now().any(|(_, event)| matches!(event.what, What::Restarted));
         let counted =
             || view.until_now().filter_map(|(number, event)| if let What::Series { count } = event.what { Some((number, count)) } else { None });
-        if restarted.is_some() && counted().next().is_none() {
+        if was_restarted && counted().next().is_none() {
             return Finding::new(false, false, "prometheus did not say how many it held before everything was restarted".to_owned());
         }
         // What the same targets showed to someone who keeps it.

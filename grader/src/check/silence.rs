@@ -5,7 +5,6 @@ use serde::Deserialize;
 
 use super::view::{Request, evidence};
 use super::{Control, Figure, Finding, Judge, SERVED, View, percent, share};
-use crate::history::What;
 
 /// Nobody answers.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -29,8 +28,7 @@ impl Judge for Silence {
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {
-        let faults = view.events().filter_map(|(_, event)| matches!(event.what, What::FaultBegan { .. }).then_some(event.at_ns));
-        let from_ns = faults.last().unwrap_or(0) + self.seconds_after_fault * 1_000_000_000;
+        let from_ns = view.faults().last().map_or(0, |fault| fault.began_ns) + self.seconds_after_fault * 1_000_000_000;
         let (answered, lost): (Vec<_>, Vec<_>) = view.requests().filter(|request| request.intended_ns >= from_ns).partition(Request::is_answered);
         let all = answered.len() + lost.len();
         let silent = share(lost.len(), all);

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::view::Fault;
 use super::{Control, Evidence, Figure, Finding, Judge, View, ms};
 use crate::history::What;
 
@@ -25,30 +26,23 @@ impl Judge for Stalled {
     }
 
     fn judge(&self, view: &View<'_>) -> Finding {
-        let began = view.events().filter_map(|(number, event)| match &event.what {
-            What::FaultBegan { target, .. } => Some((number, event.at_ns, target)),
-            _ => None,
-        });
         let limit_ns = self.within_seconds * 1_000_000_000;
-        let mut latest: Option<(u64, Evidence, String)> = None;
-        for (fault, began_ns, hit) in began {
-            let told = view.events().find_map(|(number, event)| match &event.what {
-                What::Stalled { deployment, said } if deployment == hit => Some((number, event.at_ns.saturating_sub(began_ns), said)),
+        let told = |fault: &Fault<'_>| {
+            view.events().find_map(|(number, event)| match &event.what {
+                What::Stalled { deployment, said } if deployment == fault.target => Some((event.at_ns.saturating_sub(fault.began_ns), number, said)),
                 _ => None,
-            });
-            let Some((number, after_ns, said)) = told else {
-                return Finding::new(false, false, format!("nothing was said of `{hit}` while the phase lasted"))
-                    .with([Evidence::new(vec![fault], "the image that is not there")]);
-            };
-            if latest.as_ref().is_none_or(|(longest_ns, ..)| after_ns > *longest_ns) {
-                latest = Some((after_ns, Evidence::new(vec![fault, number], said.clone()), said.clone()));
-            }
+            })
+        };
+        if let Some(untold) = view.faults().find(|fault| told(fault).is_none()) {
+            return Finding::new(false, false, format!("nothing was said of `{}` while the phase lasted", untold.target))
+                .with([Evidence::new(vec![untold.number], "the image that is not there")]);
         }
-        let Some((after_ns, evidence, said)) = latest else {
+        let all = view.faults().filter_map(|fault| Some((fault, told(&fault)?)));
+        let Some((fault, (after_ns, number, said))) = all.max_by_key(|(_, (after_ns, ..))| *after_ns) else {
             return Finding::new(false, false, "there was no Deployment that took another image".to_owned());
         };
         Finding::new(after_ns <= limit_ns, false, format!("after {:.1} s: {said}", ms(after_ns) / 1e3))
             .measured(Figure::milliseconds(ms(after_ns), ms(limit_ns)))
-            .with([evidence])
+            .with([Evidence::new(vec![fault.number, number], said.clone())])
     }
 }

@@ -19,6 +19,16 @@ pub(crate) struct View<'a> {
     span: Range<usize>,
 }
 
+/// A fault that began.
+#[derive(Clone, Copy)]
+pub(crate) struct Fault<'a> {
+    /// Its event's number.
+    pub(crate) number: u64,
+    pub(crate) began_ns: u64,
+    /// What it hits.
+    pub(crate) target: &'a str,
+}
+
 /// A request of the traffic.
 #[derive(Clone, Copy)]
 pub(crate) struct Request<'a> {
@@ -125,6 +135,14 @@ impl<'a> View<'a> {
     pub(crate) fn events(&self) -> impl Iterator<Item = (u64, &'a Event)> + use<'a> {
         let window = self.window.clone();
         self.near().filter(move |(_, event)| window.contains(&event.at_ns))
+    }
+
+    /// The faults that began in the phase, in order.
+    pub(crate) fn faults(&self) -> impl Iterator<Item = Fault<'a>> + use<'a> {
+        self.events().filter_map(|(number, event)| match &event.what {
+            What::FaultBegan { target, .. } => Some(Fault { number, began_ns: event.at_ns, target }),
+            _ => None,
+        })
     }
 
     /// What the replay came to, line by line.
