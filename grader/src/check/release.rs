@@ -97,9 +97,8 @@ impl Judge for Release {
             }
             Some(_) => {}
         }
-        // What refuses everything refuses nothing.
-        if self.outcome == Outcome::Refused && moved(view, (1..).zip(view.all())).next().is_none() {
-            complaints.push("no deploy of this exam succeeded, so it does not tell versions apart".to_owned());
+        if self.outcome == Outcome::Refused && !self.releases_something(view) {
+            complaints.push("no deploy of this exam released anything, so it does not tell versions apart".to_owned());
         }
         let (good, answers, mut evidence) = self.answers(view, &ran, before, wanted);
         complaints.extend(answers);
@@ -117,6 +116,18 @@ impl Judge for Release {
 }
 
 impl Release {
+    /// Whether some deploy of the exam succeeded and did something: the alias moved, or its version answered users afterwards. What refuses
+    /// everything refuses nothing, and neither does what says yes and goes on as before.
+    fn releases_something(&self, view: &View<'_>) -> bool {
+        moved(view, view.numbered()).next().is_some()
+            || commands(view.numbered(), ReleaseCommand::Deploy).filter(|deploy| deploy.exit_code == Some(0)).any(|deploy| {
+                let Some((version, (scores, _))) = deploy.version.and_then(|version| Some((version, view.expected(version)?))) else { return false };
+                let mut after =
+                    view.numbered().filter_map(|(number, event)| Request::of(number, event)).filter(|request| request.sent_ns >= deploy.ended_ns);
+                after.any(|request| request.version() == Some(version) && request.holds(scores, self.tolerance))
+            })
+    }
+
     /// Which share of the answers is right, and what is wrong with the others: before and while the command runs they may come from the version before it, afterwards from
     /// the right one only; and each must hold the score of the version that it claims.
     fn answers(&self, view: &View<'_>, ran: &Ran<'_>, before: Option<&str>, wanted: Option<&str>) -> (f64, Option<String>, Vec<Evidence>) {

@@ -630,6 +630,18 @@ fn what_refuses_everything_refuses_nothing() {
         let (verdict, observed) = (&judged[check].verdict, &judged[check].observed);
         assert!(*verdict == Verdict::Failed && observed.contains("does not tell versions apart"), "{check}: {observed}");
     }
+    // What serves a version and forgets the alias tells versions apart all the same.
+    let forgetful = changed(|event| {
+        if let What::Alias { champion } = &mut event.what {
+            *champion = Some("3".to_owned());
+        }
+        true
+    });
+    let judged = judge(&forgetful).expect("the rules are right");
+    assert!(judged["deploy-good"].verdict == Verdict::Failed);
+    for check in ["refuses-wrong", "refuses-slow", "refuses-damaged", "refuses-forged", "refuses-unknown"] {
+        assert!(!judged[check].observed.contains("does not tell versions apart"), "{check}: {}", judged[check].observed);
+    }
 }
 
 #[test]

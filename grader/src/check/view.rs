@@ -41,7 +41,13 @@ pub(crate) struct Request<'a> {
     pub(crate) result: &'a RequestResult,
 }
 
-impl Request<'_> {
+impl<'a> Request<'a> {
+    /// The request that an event is, if it is one.
+    pub(crate) fn of(number: u64, event: &'a Event) -> Option<Self> {
+        let What::Request { row, intended_ns, sent_ns, done_ns, result, .. } = &event.what else { return None };
+        Some(Self { number, row: *row, intended_ns: *intended_ns, sent_ns: *sent_ns, done_ns: *done_ns, result })
+    }
+
     /// Whether it was answered with 200 and a score.
     pub(crate) fn is_good(&self) -> bool {
         self.score().is_some()
@@ -182,12 +188,7 @@ impl<'a> View<'a> {
     /// The requests that were due in the phase, whenever their fate was known.
     pub(crate) fn requests(&self) -> impl Iterator<Item = Request<'a>> + use<'a> {
         let window = self.window.clone();
-        self.near().filter_map(move |(number, event)| match &event.what {
-            What::Request { row, intended_ns, sent_ns, done_ns, result, .. } if window.contains(intended_ns) => {
-                Some(Request { number, row: *row, intended_ns: *intended_ns, sent_ns: *sent_ns, done_ns: *done_ns, result })
-            }
-            _ => None,
-        })
+        self.near().filter_map(|(number, event)| Request::of(number, event)).filter(move |request| window.contains(&request.intended_ns))
     }
 
     /// How the machine's processors were used in the phase. A count is of the time since the one before it, so the first after the end
@@ -221,7 +222,7 @@ impl<'a> View<'a> {
 
     /// What a version answers, row by row: with all features, and with the model's defaults in place of the feature store.
     pub(crate) fn expected(&self, wanted: &str) -> Option<(&'a [f64], &'a [f64])> {
-        self.until_now().find_map(|(_, event)| match &event.what {
+        self.all().find_map(|event| match &event.what {
             What::Expected { version, scores, degraded } if version == wanted => Some((scores.as_slice(), degraded.as_slice())),
             _ => None,
         })
