@@ -119,13 +119,14 @@ impl Release {
     /// Whether some deploy of the exam succeeded and did something: the alias moved, or its version answered users afterwards. What refuses
     /// everything refuses nothing, and neither does what says yes and goes on as before.
     fn releases_something(&self, view: &View<'_>) -> bool {
-        moved(view, view.numbered()).next().is_some()
-            || commands(view.numbered(), ReleaseCommand::Deploy).filter(|deploy| deploy.exit_code == Some(0)).any(|deploy| {
-                let Some((version, (scores, _))) = deploy.version.and_then(|version| Some((version, view.expected(version)?))) else { return false };
-                let mut after =
-                    view.numbered().filter_map(|(number, event)| Request::of(number, event)).filter(|request| request.sent_ns >= deploy.ended_ns);
-                after.any(|request| request.version() == Some(version) && request.holds(scores, self.tolerance))
-            })
+        let answered = |deploy: &Ran<'_>, scores: &[f64]| {
+            let mut after = view.numbered().filter_map(Request::of).filter(|request| request.sent_ns >= deploy.ended_ns);
+            after.any(|request| request.version() == deploy.version && request.holds(scores, self.tolerance))
+        };
+        let is_served =
+            |deploy: &Ran<'_>| deploy.version.and_then(|version| view.expected(version)).is_some_and(|(scores, _)| answered(deploy, scores));
+        let mut succeeded = commands(view.numbered(), ReleaseCommand::Deploy).filter(|deploy| deploy.exit_code == Some(0));
+        moved(view, view.numbered()).next().is_some() || succeeded.any(|deploy| is_served(&deploy))
     }
 
     /// Which share of the answers is right, and what is wrong with the others: before and while the command runs they may come from the version before it, afterwards from

@@ -43,7 +43,7 @@ pub(crate) struct Request<'a> {
 
 impl<'a> Request<'a> {
     /// The request that an event is, if it is one.
-    pub(crate) fn of(number: u64, event: &'a Event) -> Option<Self> {
+    pub(crate) fn of((number, event): (u64, &'a Event)) -> Option<Self> {
         let What::Request { row, intended_ns, sent_ns, done_ns, result, .. } = &event.what else { return None };
         Some(Self { number, row: *row, intended_ns: *intended_ns, sent_ns: *sent_ns, done_ns: *done_ns, result })
     }
@@ -188,7 +188,7 @@ impl<'a> View<'a> {
     /// The requests that were due in the phase, whenever their fate was known.
     pub(crate) fn requests(&self) -> impl Iterator<Item = Request<'a>> + use<'a> {
         let window = self.window.clone();
-        self.near().filter_map(|(number, event)| Request::of(number, event)).filter(move |request| window.contains(&request.intended_ns))
+        self.near().filter_map(Request::of).filter(move |request| window.contains(&request.intended_ns))
     }
 
     /// How the machine's processors were used in the phase. A count is of the time since the one before it, so the first after the end
