@@ -266,7 +266,7 @@ fn scrapes(files: &BTreeMap<String, String>) -> BTreeMap<&str, serde_json::Value
     files.iter().filter_map(|(path, text)| Some((path.as_str(), scrapes(path, text)?))).collect()
 }
 
-/// All breaks in as few groups as a first fit makes, of which none hides or meets another in its group.
+/// All breaks in as few groups as a first fit makes, of which none hides or meets another in its group. One that is left alone has a cell already.
 fn groups(exercise: &Exercise) -> Vec<Vec<String>> {
     let mut groups: Vec<Vec<String>> = Vec::new();
     for id in exercise.breaks.keys() {
@@ -275,6 +275,7 @@ fn groups(exercise: &Exercise) -> Vec<Vec<String>> {
             None => groups.push(vec![id.clone()]),
         }
     }
+    groups.retain(|group| group.len() > 1);
     groups
 }
 

@@ -86,6 +86,9 @@ fn summary(page: &mut String, held: &[Held<'_>], all: &[Cell]) {
         let agree = of.iter().filter(|one| one.row.differences.is_empty()).count();
         let _ = writeln!(page, "| {kind} | {asked} | {agree} | {} | {} |", of.len(), total - of.len());
     }
+    let once = held.iter().filter(|one| !one.cell.is_repeated() || one.cell.id.ends_with("/01"));
+    let seconds: f64 = once.map(|one| one.row.entry.seconds).sum();
+    let _ = writeln!(page, "\nWhat was run takes {:.0} minutes when each is held once.", seconds / 60.0);
     for one in held.iter().filter(|one| !one.row.differences.is_empty()) {
         let _ = write!(page, "\n`{}` differs:\n\n", one.cell.id);
         for difference in &one.row.differences {
