@@ -55,7 +55,7 @@ nodes: [{role: control-plane}, {role: worker}]
 /// The weights of processor time of the two nodes when it is scarce: a busy submission must not delay what measures it.
 const SHARES: [(&str, i64); 2] = [(CONTROL_PLANE, 8_192), (WORKER, 512)];
 /// The namespace of what every cluster has, and what there answers for names.
-const SYSTEM: &str = "kube-system";
+pub(super) const SYSTEM: &str = "kube-system";
 const NAMES: &str = "coredns";
 /// Asks on a node how kube-proxy is, which says for which addresses it has made its rules.
 const PROXY: [&str; 6] = ["curl", "--fail", "--silent", "--max-time", "2", "http://localhost:10256/healthz"];

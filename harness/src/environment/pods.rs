@@ -14,6 +14,7 @@ use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, ContainerStatus, Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, AttachParams, AttachedProcess, DeleteParams, EvictParams, ListParams, LogParams, Patch, PatchParams};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -24,7 +25,7 @@ use tokio_util::io::ReaderStream;
 use super::disk::Disk;
 use super::docker::{Disturbance, EnvironmentError, Fault, OUTPUT_LIMIT, OUTPUT_MOST, Output, Service, Transition, Unread, Wait};
 use super::exam::{Replica, Running, Streams};
-use super::kind::{CLUSTER_LABEL, Kind, NODE_LABEL, WORKER};
+use super::kind::{CLUSTER_LABEL, Kind, NODE_LABEL, SYSTEM, WORKER};
 use super::usage::{Spent, Usage};
 use super::workload::{REVISION, Workloads};
 use crate::compose::ROLE_LABEL;
@@ -35,6 +36,8 @@ use crate::size;
 /// How often pods are looked at while something is waited for, and how often for what became of them.
 const LOOK: Duration = Duration::from_millis(500);
 const SEE: Duration = Duration::from_secs(1);
+/// How long a node may take to boot.
+const BOOTS: Duration = Duration::from_mins(1);
 /// How long a pod may take to follow one that was ended under a command.
 const FOLLOWS: Duration = Duration::from_secs(20);
 /// How much may be on its way to a command, or from it, in bytes.
@@ -300,11 +303,28 @@ impl Kind {
         Ok(complaints)
     }
 
-    /// Restarts the submission's node, as a power cut does.
+    /// Restarts the submission's node, as a power cut does, and waits until the cluster's own pods run on it again: how long a machine takes to
+    /// boot says nothing of what runs there.
     pub async fn reboot(&self) -> Result<Vec<String>, EnvironmentError> {
+        let began = Timestamp::now();
         let options = RestartContainerOptionsBuilder::new().t(0).build();
         self.engine.api.restart_container(&self.node(WORKER).await?, Some(options)).await?;
-        Ok(Vec::new())
+        let deadline = Instant::now() + BOOTS;
+        let system = self.pods(SYSTEM).await?;
+        let here = ListParams::default().fields(&format!("spec.nodeName={}-{WORKER}", self.name));
+        let is_new = |one: &ContainerStatus| {
+            let running = one.state.as_ref().and_then(|state| state.running.as_ref());
+            running.and_then(|running| running.started_at.as_ref()).is_some_and(|started| started.0 > began)
+        };
+        while Instant::now() < deadline {
+            let pods = system.list(&here).await?.items;
+            let mut containers = pods.iter().flat_map(containers).peekable();
+            if containers.peek().is_some() && containers.all(is_new) {
+                return Ok(Vec::new());
+            }
+            sleep(LOOK).await;
+        }
+        Ok(vec![format!("the worker's own pods do not run again after {} s", BOOTS.as_secs())])
     }
 
     /// Every pod of the submission that is not on its way out.
