@@ -9,7 +9,7 @@ use crate::exit::Owner;
 pub const VARIANT_FILE: &str = ".modeldown/variant.json";
 
 /// The format that this program writes. In earlier ones seeds picked other breaks.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// What [`VARIANT_FILE`] holds, plain or sealed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
