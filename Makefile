@@ -88,7 +88,7 @@ deny:
 PROOF = $(if $(filter model-down,$(EXERCISE)),--rows docs/validity.jsonl --page docs/validity.md) \
 	$(if $(filter rollout-stuck,$(EXERCISE)),--rows docs/validity-rollout-stuck.jsonl --page docs/validity-rollout-stuck.md)
 
-# Reference, breaks, alternatives, cheats: two and a half hours, RUNS times the reference and an untouched variant. What is recorded is
+# Reference, breaks, alternatives, cheats: three hours, RUNS times the reference and an untouched variant. What is recorded is
 # not recorded again.
 selftest: setup build
 	$(GRADER) selftest $(EXERCISE) --runs $(RUNS) $(PROOF)

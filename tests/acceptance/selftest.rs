@@ -110,7 +110,7 @@ fn shards_are_the_whole_and_nothing_twice() {
 }
 
 #[test]
-#[ignore = "two and a half hours; `make test-all` runs it"]
+#[ignore = "three hours; `make test-all` runs it"]
 fn everything_agrees() {
     agree(&Home::new(), &[]);
 }
