@@ -371,7 +371,7 @@ impl Kind {
 }
 
 /// Looks until nothing is lacking; says what still was when time was over. What cannot be asked yet comes up.
-async fn until(deadline: Instant, lacking: impl AsyncFn() -> Result<Option<String>, EnvironmentError>) -> Option<String> {
+pub(super) async fn until(deadline: Instant, lacking: impl AsyncFn() -> Result<Option<String>, EnvironmentError>) -> Option<String> {
     loop {
         let last_seen = lacking().await.unwrap_or_else(|error| Some(error.to_string()))?;
         if Instant::now() > deadline {

@@ -25,7 +25,7 @@ use tokio_util::io::ReaderStream;
 use super::disk::Disk;
 use super::docker::{Disturbance, EnvironmentError, Fault, OUTPUT_LIMIT, OUTPUT_MOST, Output, Service, Transition, Unread, Wait};
 use super::exam::{Replica, Running, Streams};
-use super::kind::{CLUSTER_LABEL, Kind, NODE_LABEL, SYSTEM, WORKER};
+use super::kind::{CLUSTER_LABEL, Kind, NODE_LABEL, SYSTEM, WORKER, until};
 use super::usage::{Spent, Usage};
 use super::workload::{REVISION, Workloads};
 use crate::compose::ROLE_LABEL;
@@ -309,22 +309,29 @@ impl Kind {
         let began = Timestamp::now();
         let options = RestartContainerOptionsBuilder::new().t(0).build();
         self.engine.api.restart_container(&self.node(WORKER).await?, Some(options)).await?;
-        let deadline = Instant::now() + BOOTS;
-        let system = self.pods(SYSTEM).await?;
-        let here = ListParams::default().fields(&format!("spec.nodeName={}-{WORKER}", self.name));
+        let lacks = until(Instant::now() + BOOTS, async || self.without_its_own(began).await).await;
+        if lacks.is_some() {
+            self.ping().await?;
+        }
+        Ok(lacks.into_iter().collect())
+    }
+
+    /// What keeps the submission's node from being back, if anything does: pods of the cluster's own that have not started since.
+    async fn without_its_own(&self, began: Timestamp) -> Result<Option<String>, EnvironmentError> {
+        let here = ListParams::default().fields(&format!("spec.nodeName={}", self.worker()));
+        let pods = self.pods(SYSTEM).await?.list(&here).await?.items;
         let is_new = |one: &ContainerStatus| {
             let running = one.state.as_ref().and_then(|state| state.running.as_ref());
             running.and_then(|running| running.started_at.as_ref()).is_some_and(|started| started.0 > began)
         };
-        while Instant::now() < deadline {
-            let pods = system.list(&here).await?.items;
-            let mut containers = pods.iter().flat_map(containers).peekable();
-            if containers.peek().is_some() && containers.all(is_new) {
-                return Ok(Vec::new());
-            }
-            sleep(LOOK).await;
-        }
-        Ok(vec![format!("the worker's own pods do not run again after {} s", BOOTS.as_secs())])
+        let mut containers = pods.iter().flat_map(containers).peekable();
+        let are_back = containers.peek().is_some() && containers.all(is_new);
+        Ok((!are_back).then(|| format!("the worker's own pods do not run again after {} s", BOOTS.as_secs())))
+    }
+
+    /// The name of the submission's node.
+    fn worker(&self) -> String {
+        format!("{}-{WORKER}", self.name)
     }
 
     /// Every pod of the submission that is not on its way out.
@@ -385,7 +392,7 @@ impl Kind {
     /// Whether new pods find room on the submission's node.
     async fn cordon(&self, is_closed: bool) -> Result<(), EnvironmentError> {
         let patch = Patch::Merge(json!({ "spec": { "unschedulable": is_closed } }));
-        Api::<Node>::all(self.client().await?).patch(&format!("{}-{WORKER}", self.name), &PatchParams::default(), &patch).await?;
+        Api::<Node>::all(self.client().await?).patch(&self.worker(), &PatchParams::default(), &patch).await?;
         Ok(())
     }
 
